@@ -17,6 +17,7 @@ LEVELS = (
         'files': (),
         'cells': (),
         'losses': (),
+        'regularization': (),
         'schedules': (),
         'sampling': (),
     },
@@ -24,7 +25,7 @@ LEVELS = (
     {
         'corpus': ('vocabulary',),
         'data': ('vocabulary',),
-        'model': ('cells', 'kernels'),
+        'model': ('cells', 'kernels', 'regularization'),
     },
     {
         'trainer': ('data.Batch', 'losses'),

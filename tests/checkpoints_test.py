@@ -401,6 +401,31 @@ class RefuseTest(CheckpointsTest):
 
 
 class LoadModelTest(CheckpointsTest):
+    def test_the_model_has_the_averages_where_there_are_some(self):
+        trained = make()
+        rnn, optimizer = trained.model, trained.optimizer
+        trained = trainer.Trainer(rnn, optimizer, average=0.5)
+        trained.train(toys.streams(), 3)
+        self.checkpointer(trained).save()
+        loaded, _ = checkpoints.load_model(self.model_dir)
+        self.assertAllClose(loaded.trainable_variables, trained.averages, 0, 0)
+        self.assertNotAllEqual(loaded.kernel, trained.model.kernel)
+
+    def test_averages_go_on(self):
+        def start():
+            return trainer.Trainer(
+                toys.FrequencyModel(), OPTIMIZERS['adam'](), average=0.9
+            )
+
+        dataset, once = toys.streams(), start()
+        once.train(dataset, 2)
+        self.checkpointer(once).save()
+        once.train(dataset, 4)
+        again = start()
+        self.checkpointer(again).restore()
+        again.train(toys.streams(), 4)
+        self.assertAllClose(once.averages, again.averages, 0, 0)
+
     def test_latest_best_or_a_path(self):
         checkpointer = self.save_at(1, 2)
         self.go_to(checkpointer, 3)

@@ -133,6 +133,44 @@ class SequencesTest(DataTest):
         self.assertLessEqual(lengths.max() - lengths.min(), 1)
         self.assertLen(one_pass, math.ceil(math.ceil((n - 1) / b) / t))
 
+    @parameterized.product(
+        n=(40, 41, 97), t=(4, 7), warmup=(0, 3, 10), shift=(False, True)
+    )
+    def test_what_is_read_before_is_not_scored(self, n, t, warmup, shift):
+        b = 4
+        batches = data.sequences(np.arange(n), t, b, warmup=warmup, shift=shift)
+        for one_pass in _passes(batches, 3):
+            inputs = _scored(one_pass, 'inputs')
+            self.assertAllEqual(np.sort(inputs), np.arange(n - 1))
+            self.assertAllEqual(_scored(one_pass), inputs + 1)
+            for row in range(b):
+                read = np.concatenate([x.inputs[row] for x in one_pass])
+                mask = np.concatenate([x.mask[row] for x in one_pass])
+                last = np.flatnonzero(mask)[-1]
+                self.assertAllEqual(
+                    read[: last + 1], read[0] + np.arange(last + 1)
+                )
+                early = min(np.flatnonzero(mask)[0], read[mask][0])
+                self.assertBetween(
+                    early,
+                    min(warmup, read[mask][0]),
+                    warmup + (t - 1 if shift else 0),
+                )
+            self.assertTrue(one_pass[0].reset.all())
+            self.assertFalse(any(x.reset.any() for x in one_pass[1:]))
+
+    def test_another_pass_is_cut_elsewhere(self):
+        batches = data.sequences(np.arange(400), 20, 4, shift=True, seed=1)
+        starts = [x[0].inputs[1, 0] for x in _passes(batches, 5)]
+        self.assertGreater(len(set(starts)), 1)
+        same = data.sequences(np.arange(400), 20, 4, shift=True, seed=1)
+        self.assertSameBatches(_take(batches, 50), _take(same, 50))
+
+    @parameterized.parameters({'shift': True}, {'warmup': 3})
+    def test_chunks_have_nothing_before_them(self, **options):
+        with self.assertRaisesRegex(ValueError, 'shuffle'):
+            data.sequences(np.arange(99), 4, 2, shuffle=True, **options)
+
     def test_strips_do_not_depend_on_the_sequence_length(self):
         ids = np.arange(100)
         short, long = (

@@ -170,6 +170,62 @@ class StepTest(tf.test.TestCase, parameterized.TestCase):
             make(**{name: -1})
 
 
+class AverageTest(tf.test.TestCase, parameterized.TestCase):
+    @parameterized.parameters(0.5, 0.9, 0.999)
+    def test_it_equals_its_formula(self, memory):
+        trained = make(average=memory)
+        expected = None
+        for step in range(1, 13):
+            trained.train(toys.random_batches(), step)
+            now = [v.numpy() for v in trained.model.trainable_variables]
+            expected = expected or now
+            weight = max(1.0 - memory, 1.0 / step)
+            expected = [
+                old + weight * (new - old)
+                for old, new in zip(expected, now, strict=True)
+            ]
+            self.assertAllClose(trained.averages, expected)
+
+    def test_evaluation_is_of_the_averages_and_leaves_the_weights(self):
+        dataset = toys.random_batches()
+        trained = make(average=0.9)
+        trained.train(dataset, 5)
+        before = [v.numpy() for v in trained.model.trainable_variables]
+        loss = trained.evaluate(dataset)['loss']
+        self.assertAllClose(before, trained.model.trainable_variables, 0, 0)
+        plain = make(copy.deepcopy(trained.model))
+        for variable, average in zip(
+            plain.model.trainable_variables, trained.averages, strict=True
+        ):
+            variable.assign(average)
+        self.assertEqual(plain.evaluate(dataset)['loss'], loss)
+
+    def test_weights_are_back_after_an_error(self):
+        trained = make(average=0.9)
+        trained.train(toys.random_batches(), 5)
+        before = [v.numpy() for v in trained.model.trainable_variables]
+        with self.assertRaises(KeyError), trained.averaged():
+            raise KeyError
+        self.assertAllClose(before, trained.model.trainable_variables, 0, 0)
+
+    def test_training_is_that_without_an_average(self):
+        with_average, without = make(average=0.9), make()
+        for variable, other in zip(
+            with_average.model.variables, without.model.variables, strict=True
+        ):
+            variable.assign(other)
+        for each in (with_average, without):
+            each.train(toys.random_batches(), 5)
+        self.assertAllClose(
+            with_average.model.variables, without.model.variables
+        )
+
+    @parameterized.parameters(0.0, 1.0, -0.5, 2.0)
+    def test_refuses_a_memory_that_is_none(self, memory):
+        with self.assertRaisesRegex(ValueError, f'`average` is {memory}'):
+            make(average=memory)
+
+
 class TrainTest(tf.test.TestCase, parameterized.TestCase):
     def test_metrics_are_means_over_characters(self):
         dataset = toys.random_batches()

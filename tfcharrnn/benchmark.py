@@ -229,6 +229,8 @@ def _multiply(s: Setting) -> Turns:
 
 
 def _generate_ours(s: Setting) -> Turns:
+    if s.batch_size == 1:
+        commands.set_threads()
     tf = commands.import_tensorflow()
     from tfcharrnn import generator
 

@@ -23,6 +23,7 @@ _VERSION = 1
 _MODEL_FILE = 'model.json'
 _VOCABULARY_FILE = 'vocabulary.json'
 _BEST = 'best'
+_AVERAGES = 'averages'
 
 
 class Checkpointer:
@@ -78,11 +79,13 @@ class Checkpointer:
         self.trainer = trainer
         self.vocabulary = vocabulary
         self._check_same()
+        parts = {_AVERAGES: trainer.averages} if trainer.averages else {}
         self._checkpoint = tf.train.Checkpoint(
             model=trainer.model,
             optimizer=trainer.optimizer,
             step=trainer.step_variable,
             progress=_Progress(trainer),
+            **parts,
         )
         best = os.path.join(self.model_dir, _BEST)
         self._best = _manager(self._checkpoint, best, 1)
@@ -191,6 +194,7 @@ def load_model(
 ) -> tuple[Any, vocabularies.Vocabulary]:
     """Rebuilds a trained model from its directory.
 
+    Where the training averaged the weights, the model has the averages.
     Nothing in the directory is executed: it holds JSON and arrays.
 
     Args:
@@ -229,6 +233,9 @@ def load_model(
         )
     path = _find(model_dir, checkpoint)
     _read(tf.train.Checkpoint(model=model), path, partial=True)
+    if any(k.startswith(_AVERAGES) for k, _ in tf.train.list_variables(path)):
+        averages = {_AVERAGES: list(model.trainable_variables)}
+        _read(tf.train.Checkpoint(**averages), path, partial=True)
     return model, vocabulary
 
 

@@ -112,10 +112,11 @@ def import_tensorflow() -> ModuleType:
 def set_threads() -> None:
     """Lets two independent products run at once; before TensorFlow's import.
 
-    The model works on the rows of a batch in two chains. With one of two
-    cores each, that beats two cores for one product after the other. Who has
-    set one of the variables knows better. It is for training: a single text
-    is written faster with TensorFlow's own settings.
+    The model works on the rows of a batch in two chains, and writes a single
+    text with two halves of the weights. With one of two cores each, that beats
+    two cores for one product after the other; many texts at once are written
+    faster with TensorFlow's own settings. Who has set one of the variables
+    knows better.
     """
     cores = os.cpu_count() or 1
     os.environ.setdefault('TF_NUM_INTRAOP_THREADS', str(max(1, cores // 2)))

@@ -161,6 +161,8 @@ def sequences(
     batch_size: int,
     *,
     shuffle: bool = False,
+    shift: bool = False,
+    warmup: int = 0,
     seed: int = 0,
 ) -> Batches:
     """Cuts a text into sequences for truncated backpropagation through time.
@@ -193,6 +195,12 @@ def sequences(
     The strips depend on the text and on `batch_size` alone: with another
     `seq_length` every row reads the same characters in the same order.
 
+    A strip but the first can begin earlier than it is scored, in the strip
+    before it, so that the model knows where it is: by `warmup` characters, to
+    measure; or, with `shift`, by another random number in each pass, so that
+    the gradient is cut at other places (Merity et al., arXiv 1708.02182, vary
+    the length of each batch to this end).
+
     Args:
         ids: The text, [N] integers. A `np.memmap` is read piece by piece, so
             that it may be larger than memory; other arrays are copied once.
@@ -200,12 +208,15 @@ def sequences(
             gradient flows back.
         batch_size: Rows (B).
         shuffle: Independent chunks in random order instead of streams.
-        seed: Of the random order; another seed, another order.
+        shift: Streams that begin up to `seq_length - 1` characters earlier.
+        warmup: Characters that a stream reads before those that are scored.
+        seed: Of the random order and shifts.
 
     Returns:
         Batches of static shape [B, T] in which N - 1 targets are scored:
-        `ceil(ceil((N - 1) / B) / T)` of them, `ceil(ceil((N - 1) / T) / B)`
-        with `shuffle`.
+        `ceil(ceil((N - 1) / B) / T)` of them, with `warmup` or `shift` as many
+        as the longest strip takes; `ceil(ceil((N - 1) / T) / B)` with
+        `shuffle`.
 
     Raises:
         ValueError: The text is too short: a stream needs at least
@@ -215,7 +226,13 @@ def sequences(
     ids, seed = _check_ids(ids), _check_seed(seed)
     seq_length = _check_positive('seq_length', seq_length)
     batch_size = _check_positive('batch_size', batch_size)
+    warmup = _check_positive('warmup', warmup) if warmup else 0
     if shuffle:
+        if shift or warmup:
+            raise ValueError(
+                '`shift` and `warmup` are for streams, but `shuffle` is set. '
+                'Leave them out, or `shuffle`.'
+            )
         _check_length(len(ids), seq_length)
         starts = range(0, len(ids) - 1, seq_length)
         return _pieces(ids, starts, seq_length, batch_size, seed)
@@ -226,7 +243,9 @@ def sequences(
             f'each row needs `seq_length + 1` ({seq_length + 1}). Use a longer '
             f'text, or a smaller `batch_size` or `seq_length`.'
         )
-    return _streams(ids, seq_length, batch_size)
+    if shift:
+        return _streams(ids, seq_length, batch_size, warmup, seed)
+    return _streams(ids, seq_length, batch_size, warmup)
 
 
 def windows(
@@ -353,22 +372,40 @@ def lines(
     return _line_batches(ids, starts, counts, batch_size, seed)
 
 
-def _streams(ids, seq_length, batch_size):
+def _streams(ids, seq_length, batch_size, warmup, shift_seed=None):
+    """Batches of strips; each pass is shifted if there is a seed for it."""
     cut = _cutter(ids)
     per_row, num_longer = divmod(len(ids) - 1, batch_size)
     # The first rows are one longer, as in np.array_split.
     rows = np.arange(batch_size)
     strip_starts = rows * per_row + np.minimum(rows, num_longer)
     strip_counts = per_row + (rows < num_longer)
-    length = math.ceil(strip_counts[0] / seq_length)
-
-    def make_batch(place):
-        done = place * seq_length
-        row = cut(strip_starts + done, strip_counts - done, seq_length)
-        return Batch(*row, reset=tf.fill([batch_size], place == 0))
+    most = warmup + (seq_length - 1 if shift_seed is not None else 0)
+    longest = max(strip_counts + np.minimum(most, strip_starts))
+    length = math.ceil(longest / seq_length)
 
     def one_pass(number, start):
-        del number  # Every pass is the same.
+        early = warmup
+        if shift_seed is not None:
+            early += tf.random.stateless_uniform(
+                [], [shift_seed, number], 0, seq_length, tf.int64, alg='philox'
+            )
+        early = tf.minimum(tf.cast(early, tf.int64), strip_starts)
+
+        def make_batch(place):
+            done = place * seq_length
+            inputs, targets, mask = cut(
+                strip_starts - early + done,
+                strip_counts + early - done,
+                seq_length,
+            )
+            if most:
+                position = done + tf.range(seq_length, dtype=tf.int64)
+                mask &= position >= early[:, tf.newaxis]
+            return Batch(
+                inputs, targets, mask, tf.fill([batch_size], place == 0)
+            )
+
         return tf.data.Dataset.range(start, length).map(make_batch)
 
     num_chars = len(ids) - 1

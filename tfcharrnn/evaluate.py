@@ -4,7 +4,9 @@ r"""Measures a trained model on a text.
 
 Without --corpus it takes the text, and its split, of the training run. It
 prints one JSON object: loss (nats per character), bits_per_char, perplexity,
-accuracy and num_chars. The state is carried through the whole text.
+accuracy and num_chars, with the state carried through the whole text; and
+window_loss, with the text in windows of 256 characters that each begin with
+an empty context, as nanoGPT and other models of limited context are measured.
 """
 
 from __future__ import annotations
@@ -51,8 +53,9 @@ flags.DEFINE_enum(
 flags.DEFINE_integer(
     'batch_size',
     None,
-    'Strips of the text that are read at once, each from the zero state; 1 '
-    'for the text in one go. Default: as in training.',
+    'Strips of the text that are read at once, each from up to '
+    f'{settings.WARMUP} characters before it; 1 for the text in one go. '
+    'Default: as in training.',
     lower_bound=1,
     flag_values=FLAGS,
 )
@@ -69,12 +72,15 @@ flags.register_multi_flags_validator(
     flag_values=FLAGS,
 )
 
+# Characters of a window: nanoGPT's `block_size` for characters, on a GPU.
+_WINDOW = 256
+
 
 def main() -> None:
     """Prints the metrics as JSON."""
     commands.set_threads()
     tf = commands.import_tensorflow()
-    from tfcharrnn import checkpoints, trainer
+    from tfcharrnn import checkpoints, data, trainer
 
     model, vocabulary = checkpoints.load_model(
         FLAGS.model_dir, FLAGS.checkpoint
@@ -91,9 +97,14 @@ def main() -> None:
     batches = settings.evaluation_batches(ids, run.seq_length, FLAGS.batch_size)
     # An evaluation needs no optimizer, but a trainer does.
     runner = trainer.Trainer(model, tf.keras.optimizers.SGD())
-    metrics = runner.evaluate(batches).items()
+    metrics = runner.evaluate(batches)
+    if len(ids) > _WINDOW:
+        # Each character once: what the mean over random windows tends to.
+        windows = data.sequences(ids, _WINDOW, batch_size=32, shuffle=True)
+        metrics['window_loss'] = runner.evaluate(windows)['loss']
     # JSON knows no infinity, such as the perplexity of a very bad model.
-    print(json.dumps({k: v if math.isfinite(v) else None for k, v in metrics}))
+    finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
+    print(json.dumps(finite))
 
 
 def _read_run():

@@ -136,6 +136,8 @@ def main() -> None:
     """Writes the texts that the flags ask for."""
     prompt = _read_prompt()
     seed = secrets.randbits(32) if SEED.value is None else SEED.value
+    if NUM_SAMPLES.value == 1:
+        commands.set_threads()
     commands.import_tensorflow()
     from tfcharrnn import generator
 

@@ -2,7 +2,7 @@
 
 Same weights, same equations, same results; what differs is the order of the
 work. One step of a recurrent layer is a product of the recurrent weights with
-a small matrix of states, then element-wise gates. Three things make it fast:
+a small matrix of states, then element-wise gates. Four things make it fast:
 
   * Activations are columns: a state is [units, batch], a sequence
     [units, time, batch]. The weights are then the LEFT operand of each
@@ -13,6 +13,11 @@ a small matrix of states, then element-wise gates. Three things make it fast:
   * The gradient is written by hand. The backward loop only carries the
     gradient of the state from step to step; the gradient of the recurrent
     weights is one product over all steps, after the loop.
+
+  * The inner size of a bfloat16 product that is a multiple of 1024 gets a
+    margin of zeros where there are few columns. Else the rows of the weights
+    lie a power of two apart, share the same few lines of the cache, and push
+    each other out of it.
 
 With `compute_dtype` bfloat16 the operands of products and the gradients of
 the gates are bfloat16; weights, gates and states stay float32.
@@ -84,10 +89,30 @@ class Columns:
             kernel = tf.matmul(embedding, kernel)
         return kernel, self.bias[..., None], *self._recurrent_weights()
 
+    def step_products(
+        self, state: cells.State, weights: tuple[tf.Tensor, ...]
+    ) -> tuple[tf.Tensor, ...]:
+        """Multiplies the state, in float32, with parts of the weights.
+
+        Not to be compiled: they do not depend on each other, so they are
+        worked on side by side.
+
+        Args:
+            state: As everywhere, in rows.
+            weights: As `step_weights` returned them.
+
+        Returns:
+            Parts of the product, [., B] each; none where it is better made,
+            as one, by the compiled `step_columns`.
+        """
+        del state, weights
+        return ()
+
     def step_columns(
         self,
         inputs: tf.Tensor,
         state: cells.State,
+        products: tuple[tf.Tensor, ...],
         weights: tuple[tf.Tensor, ...],
     ) -> tuple[tf.Tensor, cells.State]:
         """Makes one step, in float32, with weights made ready.
@@ -95,6 +120,7 @@ class Columns:
         Args:
             inputs: Ids [B], or columns [I, B].
             state: As everywhere, in rows.
+            products: As `step_products` returned them.
             weights: As `step_weights` returned them.
 
         Returns:
@@ -106,7 +132,7 @@ class Columns:
         else:
             x = tf.matmul(kernel, inputs)
         states = [tf.transpose(s) for s in tf.nest.flatten(state)]
-        states = self._step(x, bias, states, *recurrent)
+        states = self._step(x, bias, states, products, *recurrent)
         rows = [tf.transpose(s) for s in states]
         return states[0], tf.nest.pack_sequence_as(state, rows)
 
@@ -114,7 +140,7 @@ class Columns:
         """Unrolls over inputs [I, T, B] with [I, G] weights of their own."""
         raise NotImplementedError
 
-    def _step(self, x, bias, states, *recurrent):
+    def _step(self, x, bias, states, products, *recurrent):
         """Returns the next states [U, B] from the projected inputs [G, B]."""
         raise NotImplementedError
 
@@ -123,7 +149,7 @@ class Columns:
         return [kernel]
 
     def _recurrent_weights(self):
-        """Returns what else a step needs."""
+        """Returns the weights of the state: as one, or in parts."""
         return ()
 
 
@@ -144,16 +170,38 @@ class _Gated(Columns):
         )
         return outputs, tf.nest.pack_sequence_as(state, states)
 
-    def _step(self, x, bias, states, *recurrent):
-        (kernel,) = recurrent
-        h = tf.matmul(kernel, states[0])
+    def step_products(
+        self, state: cells.State, weights: tuple[tf.Tensor, ...]
+    ) -> tuple[tf.Tensor, ...]:
+        """Multiplies the state with each part of the weights."""
+        _, _, *recurrent = weights
+        if len(recurrent) == 1:
+            return ()
+        rows = tf.nest.flatten(state)[0]
+        return tuple(
+            tf.matmul(part, rows, transpose_b=True) for part in recurrent
+        )
+
+    def _step(self, x, bias, states, products, *recurrent):
+        if products:
+            h = tf.concat(products, 0)
+        else:
+            (kernel,) = recurrent
+            h = tf.matmul(kernel, states[0])
         return self.gates.forward(x, h, bias, states)[0]
 
     def _input_order(self, kernel):
         return self.gates.input_order(kernel)
 
     def _recurrent_weights(self):
-        return (tf.transpose(self.recurrent_kernel),)
+        kernel = tf.transpose(self.recurrent_kernel)
+        threads = tf.config.threading.get_intra_op_parallelism_threads()
+        # Where a product has one thread, two of them have two.
+        half = kernel.shape[0] // 2 if threads == 1 else 0
+        parts = (kernel[:half], kernel[half:]) if half else (kernel,)
+        # Snapshots, or else the optimizer of graphs would fold the
+        # transposition and the slices into the products of each step.
+        return tuple(tf.raw_ops.Snapshot(input=part) for part in parts)
 
 
 def product(
@@ -310,7 +358,7 @@ class MinGRU(Columns, cells.MinGRU):
         operand = tf.cast(outputs, self.compute_dtype)
         return operand, tf.transpose(outputs[:, -1])
 
-    def _step(self, x, bias, states, *recurrent):
+    def _step(self, x, bias, states, products, *recurrent):
         z, candidate = tf.split(x + bias, 2)
         return [states[0] + tf.sigmoid(z) * (candidate - states[0])]
 
@@ -450,8 +498,10 @@ def _forward(gates, projected, kernel, bias, states):
     shape = states[0].shape
     # The snapshot keeps the graph optimizer from folding the transposition
     # into the product, which would then transpose at every step.
-    kernel = tf.raw_ops.Snapshot(input=tf.transpose(kernel))
-    step = _compiled_forward(gates, dtype)
+    margin = _margin(kernel.shape[0], shape[1], dtype)
+    kernel = _widen(tf.transpose(kernel), margin)
+    kernel = tf.raw_ops.Snapshot(input=kernel)
+    step = _compiled_forward(gates, dtype, margin)
 
     def body(t, operand, states, outputs, tape):
         h = tf.matmul(kernel, operand)
@@ -466,14 +516,16 @@ def _forward(gates, projected, kernel, bias, states):
         element_shape=shape,
         clear_after_read=False,  # An eager, persistent tape reads it twice.
     )
+    operand = _lengthen(tf.cast(states[0], dtype), margin)
+    outputs = array(dtype, element_shape=operand.shape)
     tape = [array(tf.float32) for _ in range(gates.saved + len(states))]
     _, _, states, outputs, tape = tf.while_loop(
         lambda t, *_: t < steps,
         body,
-        (0, tf.cast(states[0], dtype), states, array(dtype), tape),
+        (0, operand, states, outputs, tape),
         parallel_iterations=1,
     )
-    outputs = tf.transpose(outputs.stack(), [1, 0, 2])
+    outputs = tf.transpose(outputs.stack(), [1, 0, 2])[: shape[0]]
     outputs.set_shape([shape[0], *projected.shape[1:]])
     return outputs, states, tape
 
@@ -481,9 +533,12 @@ def _forward(gates, projected, kernel, bias, states):
 def _backward(gates, kernel, tape, d_outputs, d_states):
     """Steps back; returns gate gradients [N, T, B] and the first states'."""
     dtype = kernel.dtype
+    margin = _margin(kernel.shape[1], d_outputs.shape[2], dtype)
+    kernel = _widen(kernel, margin)
+    # The last rows of a step: those of the recurrent product, and a margin.
     width = kernel.shape[1]
     steps = tf.shape(d_outputs)[1]
-    step = _compiled_backward(gates, dtype)
+    step = _compiled_backward(gates, dtype, margin)
 
     def body(t, d_operand, d_states, d_gates):
         values = [array.read(t) for array in tape]
@@ -503,27 +558,49 @@ def _backward(gates, kernel, tape, d_outputs, d_states):
     )
     d_states[0] += tf.cast(d_operand, tf.float32)
     d_gates = tf.transpose(d_gates.stack(), [1, 0, 2])
-    return d_gates, d_states
+    return d_gates[: -margin or None], d_states
+
+
+def _margin(size: int, num_columns: int | None, dtype: tf.DType) -> int:
+    """Returns how many zeros to add to the inner size of a product."""
+    if dtype != tf.bfloat16 or size % 1024 or num_columns is None:
+        return 0
+    return 8 if num_columns < 32 or size % 4096 == 0 else 0
+
+
+def _widen(kernel, margin):
+    """Adds the margin to the columns of a left operand."""
+    return tf.pad(kernel, [[0, 0], [0, margin]]) if margin else kernel
+
+
+def _lengthen(columns, margin):
+    """Adds the margin to the rows of a right operand."""
+    return tf.pad(columns, [[0, margin], [0, 0]]) if margin else columns
 
 
 @functools.cache
-def _compiled_forward(gates: type[_Gates], dtype: tf.DType) -> Callable:
+def _compiled_forward(
+    gates: type[_Gates], dtype: tf.DType, margin: int
+) -> Callable:
     @tf.function(jit_compile=True, autograph=False)
     def step(x, h, bias, states):
         x, h = tf.cast(x, tf.float32), tf.cast(h, tf.float32)
         states, saved = gates.forward(x, h, bias, states)
-        return states, tf.cast(states[0], dtype), saved
+        return states, _lengthen(tf.cast(states[0], dtype), margin), saved
 
     return step
 
 
 @functools.cache
-def _compiled_backward(gates: type[_Gates], dtype: tf.DType) -> Callable:
+def _compiled_backward(
+    gates: type[_Gates], dtype: tf.DType, margin: int
+) -> Callable:
     @tf.function(jit_compile=True, autograph=False)
     def step(d_output, d_operand, d_states, saved, states):
         d_h, *others = d_states
         d_h += tf.cast(d_output, tf.float32) + tf.cast(d_operand, tf.float32)
         d_gates, d_states = gates.backward(saved, states, [d_h, *others])
-        return tf.cast(tf.concat(d_gates, 0), dtype), d_states
+        d_gates = tf.cast(tf.concat(d_gates, 0), dtype)
+        return _lengthen(d_gates, margin), d_states
 
     return step

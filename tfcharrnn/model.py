@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from typing import Any
 
 import tensorflow as tf
 
-from tfcharrnn import cells, kernels
+from tfcharrnn import cells, kernels, regularization
 
 CELLS = {
     'gru': kernels.GRU,
@@ -18,6 +20,38 @@ CELLS = {
 # The rows of a batch are worked on in this many chains that do not depend on
 # each other, so that the gates of one overlap the matrix products of another.
 NUM_CHAINS = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a `CharRNN` may have besides its plain layers.
+
+    >>> model = CharRNN(65, rnn_units=256, num_layers=2, residual=True)
+    >>> model.config['residual']
+    True
+
+    Attributes:
+        dropout: Share of each layer's outputs that is set to zero in training,
+            from 0 up to but not including 1; or what
+            `regularization.Dropout.of` takes, to drop elsewhere too.
+        tied: The weights of the logits are those of the embedding, whose size
+            must be `rnn_units` (arXiv 1608.05859).
+        residual: Each layer but the first adds to what it was given (arXiv
+            1512.03385).
+        layer_norm: Each layer's outputs, not its state, are brought to a mean
+            and a deviation that are learned (arXiv 1607.06450).
+        activation_penalty: The weight of the mean square of the last layer's
+            outputs in the objective; see `regularization.penalize`.
+        slowness_penalty: The same for how much they change from character to
+            character.
+    """
+
+    dropout: float | str | dict | regularization.Dropout = 0.0
+    tied: bool = False
+    residual: bool = False
+    layer_norm: bool = False
+    activation_penalty: float = 0.0
+    slowness_penalty: float = 0.0
 
 
 class CharRNN(tf.Module):
@@ -48,8 +82,8 @@ class CharRNN(tf.Module):
         rnn_units: int = 1024,
         num_layers: int = 1,
         cell: str | type[cells.RNNCell] = 'gru',
-        dropout: float = 0.0,
         compute_dtype: str = 'float32',
+        **options: Any,
     ):
         """Makes the model with new random weights.
 
@@ -61,29 +95,31 @@ class CharRNN(tf.Module):
             num_layers: Number of recurrent layers.
             cell: 'gru', 'lstm', 'mingru' or 'vanilla', or a class: a subclass
                 of `RNNCell` that is called with (input_size, units).
-            dropout: Share of each layer's outputs that is set to zero in
-                training, from 0 up to but not including 1.
             compute_dtype: 'float32', or 'bfloat16' for the operands of matrix
                 products. Weights, gates, states and logits are float32.
+            **options: `dropout` and others; see `Options`.
 
         Raises:
             ValueError: If an argument is none of these.
+            TypeError: If there is no such option.
         """
         super().__init__()
+        self._options = Options(**options)
+        self._dropout = regularization.Dropout.of(self._options.dropout)
         self._config = {
             'vocab_size': vocab_size,
             'embedding_dim': embedding_dim,
             'rnn_units': rnn_units,
             'num_layers': num_layers,
             'cell': cell if isinstance(cell, str) else cell.__name__,
-            'dropout': dropout,
             'compute_dtype': compute_dtype,
+            **_given(self._options),
+            'dropout': self._dropout.config,
         }
-        _check(self._config)
+        _check(self._config, self._dropout)
         cell = _cell_class(cell)
         self.vocab_size = vocab_size
         self._dtype = tf.as_dtype(compute_dtype)
-        self._dropout = dropout
         self.embedding = None
         if embedding_dim is not None:
             initial = tf.random.uniform(
@@ -94,9 +130,13 @@ class CharRNN(tf.Module):
         self.cells = [cell(size, rnn_units) for size in sizes]
         for layer in self.cells:
             layer.compute_dtype = self._dtype
-        self.kernel = tf.Variable(
-            cells.glorot([rnn_units, vocab_size]), name='kernel'
-        )
+        self.norms = []
+        if self._options.layer_norm:
+            self.norms = [_Norm(rnn_units) for _ in sizes]
+        if not self._options.tied:
+            self.kernel = tf.Variable(
+                cells.glorot([rnn_units, vocab_size]), name='kernel'
+            )
         self.bias = tf.Variable(tf.zeros([vocab_size]), name='bias')
 
     @property
@@ -133,29 +173,81 @@ class CharRNN(tf.Module):
             The logits [B, T, V] float32 and the state after the last input.
         """
         inputs = tf.cast(inputs, tf.int32)
+        seed = self._seed(training)
+        # What is dropped of the weights is the same for all rows.
+        embedding, weights_seed = self.embedding, None
+        rates = regularization.Dropout()
+        if seed is not None:
+            rates = self._dropout
+            rows_seed, weights_seed, seed = _fold_in(seed, 3)
+            embedding = _drop_rows(embedding, rates.rows, rows_seed)
+        with regularization.dropped_weights(
+            self.cells, rates.weights, weights_seed
+        ):
+            return self._run_chains(inputs, state, embedding, seed)
+
+    def _run_chains(self, inputs, state, embedding, seed):
+        """Runs halves of the rows apart, each through all layers."""
         sizes = _chain_sizes(inputs.shape[0])
         if len(sizes) == 1:
-            return self._run(inputs, state, self._seed(training))
-        chains = zip(tf.split(inputs, sizes), _split(state, sizes), strict=True)
-        results = []
-        for index, (rows, rows_state) in enumerate(chains):
-            seed = self._seed(training, index)
-            results.append(self._run(rows, rows_state, seed))
+            return self._run(inputs, state, embedding, seed)
+        chains = zip(
+            tf.split(inputs, sizes),
+            _split(state, sizes),
+            [None] * len(sizes) if seed is None else _fold_in(seed, len(sizes)),
+            strict=True,
+        )
+        results = [
+            self._run(rows, rows_state, embedding, rows_seed)
+            for rows, rows_state, rows_seed in chains
+        ]
         return tf.nest.map_structure(lambda *x: tf.concat(x, 0), *results)
 
-    def _run(self, inputs, state, seed):
+    def _run(self, ids, state, embedding, seed):
         """Runs one chain of rows through all layers."""
-        first, *others = self.cells
-        x, after = first.unroll_ids(inputs, self.embedding, state[0])
-        x = self._drop(x, seed, 0)
+        x, after = self._run_first(ids, state[0], embedding, seed)
+        x = self._finish_layer(None, x, 0)
         states = [after]
-        for layer, cell in enumerate(others, start=1):
-            x, after = cell.unroll_columns(x, state[layer])
-            x = self._drop(x, seed, layer)
+        for layer, cell in enumerate(self.cells[1:], start=1):
+            dropped = self._drop(x, 'layers', seed, layer)
+            outputs, after = cell.unroll_columns(dropped, state[layer])
+            x = self._finish_layer(x, outputs, layer)
             states.append(after)
-        logits = kernels.product(self.kernel, x, self._dtype)
+        dropped = self._drop(x, 'output', seed, len(self.cells))
+        options = self._options
+        penalties = options.activation_penalty, options.slowness_penalty
+        if seed is not None and any(penalties):
+            dropped = regularization.penalize(x, dropped, *penalties)
+        kernel = self._logits_kernel()
+        logits = kernels.product(kernel, dropped, self._dtype)
         logits = tf.transpose(tf.cast(logits, tf.float32), [2, 1, 0])
         return logits + self.bias, tuple(states)
+
+    def _run_first(self, ids, state, embedding, seed):
+        """Runs the first layer, which reads ids."""
+        cell = self.cells[0]
+        if seed is None or not self._dropout.embedding:
+            return cell.unroll_ids(ids, embedding, state)
+        # Each input differs: no row of a table any more.
+        one_hot = tf.one_hot(
+            tf.transpose(ids), self.vocab_size, axis=0, dtype=self._dtype
+        )
+        x = kernels.product(embedding, one_hot, self._dtype)
+        x = self._drop(x, 'embedding', seed, 0)
+        return cell.unroll_columns(x, state)
+
+    def _finish_layer(self, inputs, outputs, layer):
+        """Normalises a layer's outputs, columns, and adds its inputs."""
+        if self.norms:
+            outputs = self.norms[layer](outputs)
+        if self._options.residual and layer:
+            outputs += tf.cast(inputs, outputs.dtype)
+        return outputs
+
+    def _logits_kernel(self):
+        if self._options.tied:
+            return tf.transpose(self.embedding)
+        return self.kernel
 
     def step_weights(self) -> tuple:
         """Returns weights made ready for many calls of `step`, in a loop.
@@ -167,7 +259,7 @@ class CharRNN(tf.Module):
         first, *others = self.cells
         layers = [first.step_weights(True, self.embedding)]
         layers += [cell.step_weights(False) for cell in others]
-        return *layers, tf.transpose(self.kernel)
+        return *layers, tf.transpose(self._logits_kernel())
 
     def step(
         self, ids: tf.Tensor, state: tuple, weights: tuple = ()
@@ -184,37 +276,93 @@ class CharRNN(tf.Module):
             The logits [B, V] float32 and the next state.
         """
         if weights:
-            return self._compiled_step(ids, state, weights)
+            products = tuple(
+                cell.step_products(before, layer)
+                for cell, before, layer in zip(
+                    self.cells, state, weights[:-1], strict=True
+                )
+            )
+            return self._compiled_step(ids, state, products, weights)
         x = cells.lookup(ids, self.embedding, self.vocab_size)
         states = []
-        for cell, before in zip(self.cells, state, strict=True):
-            x, after = cell(x, before)
+        for layer, cell in enumerate(self.cells):
+            outputs, after = cell(x, state[layer])
+            columns = tf.transpose(x), tf.transpose(outputs)
+            x = tf.transpose(self._finish_layer(*columns, layer))
             states.append(after)
-        return tf.matmul(x, self.kernel) + self.bias, tuple(states)
+        return tf.matmul(x, self._logits_kernel()) + self.bias, tuple(states)
 
     @tf.function(autograph=False, jit_compile=True)
-    def _compiled_step(self, ids, state, weights):
+    def _compiled_step(self, ids, state, products, weights):
         *layers, kernel = weights
         x, states = ids, []
-        for cell, before, layer in zip(self.cells, state, layers, strict=True):
-            x, after = cell.step_columns(x, before, layer)
+        for layer, cell in enumerate(self.cells):
+            outputs, after = cell.step_columns(
+                x, state[layer], products[layer], layers[layer]
+            )
+            x = self._finish_layer(x, outputs, layer)
             states.append(after)
         return tf.transpose(tf.matmul(kernel, x)) + self.bias, tuple(states)
 
-    def _seed(self, training, chain=0):
-        if training is False or not self._dropout:
+    def _seed(self, training):
+        """Returns the seed of a call, or None where nothing is random."""
+        options = self._options
+        penalized = options.activation_penalty or options.slowness_penalty
+        if training is False or not (self._dropout or penalized):
             return None
         if training is True:
-            training = tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)
-        return tf.random.experimental.stateless_fold_in(training, chain)
+            return tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)
+        return training
 
-    def _drop(self, x, seed, layer):
-        if seed is None:
+    def _drop(self, x, name, seed, layer):
+        rate = getattr(self._dropout, name)
+        if seed is None or not rate:
             return x
         seed = tf.random.experimental.stateless_fold_in(seed, layer)
-        return tf.nn.experimental.stateless_dropout(
-            x, self._dropout, seed, rng_alg='philox'
+        return regularization.drop(x, rate, seed, locked=self._dropout.locked)
+
+
+class _Norm(tf.Module):
+    """Layer normalisation of columns [U, ...]; Ba et al., arXiv 1607.06450."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.scale = tf.Variable(tf.ones([units]), name='scale')
+        self.shift = tf.Variable(tf.zeros([units]), name='bias')
+
+    def __call__(self, x):
+        return self._normalize(
+            x,
+            tf.convert_to_tensor(self.scale),
+            tf.convert_to_tensor(self.shift),
         )
+
+    @tf.function(autograph=False, jit_compile=True)
+    def _normalize(self, x, scale, shift):
+        wide = tf.cast(x, tf.float32)
+        mean, variance = tf.nn.moments(wide, 0, keepdims=True)
+        shape = [-1] + [1] * (len(x.shape) - 1)
+        scale, shift = tf.reshape(scale, shape), tf.reshape(shift, shape)
+        wide = (wide - mean) * tf.math.rsqrt(variance + 1e-5)
+        return tf.cast(wide * scale + shift, x.dtype)
+
+
+def _fold_in(seed, count):
+    """Makes `count` seeds of one."""
+    fold_in = tf.random.experimental.stateless_fold_in
+    return [fold_in(seed, i) for i in range(count)]
+
+
+def _drop_rows(embedding, rate, seed):
+    if not rate:
+        return embedding
+    ones = tf.ones([embedding.shape[0], 1])
+    return embedding * regularization.drop(ones, rate, seed)
+
+
+def _given(options) -> dict[str, Any]:
+    """Returns the options that are on, JSON-able."""
+    return {k: v for k, v in vars(options).items() if v}
 
 
 def _chain_sizes(batch_size: int | None) -> list[int]:
@@ -245,7 +393,7 @@ def _cell_class(cell) -> type[cells.RNNCell]:
     )
 
 
-def _check(config: dict[str, Any]) -> None:
+def _check(config: dict[str, Any], dropout: regularization.Dropout) -> None:
     for name in ('vocab_size', 'embedding_dim', 'rnn_units', 'num_layers'):
         value = config[name]
         if value is None and name == 'embedding_dim':
@@ -255,11 +403,21 @@ def _check(config: dict[str, Any]) -> None:
                 f'`{name}` is {value!r}, but must be a whole number of at '
                 'least 1.'
             )
-    if not 0.0 <= config['dropout'] < 1.0:
+    if config['embedding_dim'] is None and (dropout.rows or dropout.embedding):
         raise ValueError(
-            f'`dropout` is {config["dropout"]!r}, but must be a share from 0 '
-            'up to but not including 1.'
+            'There is a dropout of `rows` or `embedding`, but `embedding_dim` '
+            'is None: there is no embedding. Leave one of the two out.'
         )
+    if config.get('tied') and config['embedding_dim'] != config['rnn_units']:
+        raise ValueError(
+            f'`embedding_dim` is {config["embedding_dim"]} and `rnn_units` is '
+            f'{config["rnn_units"]}, but with `tied` they must be the same.'
+        )
+    for name in ('activation_penalty', 'slowness_penalty'):
+        if not 0.0 <= config.get(name, 0.0) < math.inf:
+            raise ValueError(
+                f'`{name}` is {config[name]!r}, but must be 0 or more.'
+            )
     if config['compute_dtype'] not in ('float32', 'bfloat16'):
         raise ValueError(
             f'`compute_dtype` is {config["compute_dtype"]!r}, but must be '

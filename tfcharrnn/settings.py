@@ -48,13 +48,29 @@ _bool(
     'Chunks in random order, each from the zero state, instead of streams that '
     'carry their state on.',
 )
+_bool(
+    'shift',
+    False,
+    'In each pass the streams are cut into chunks at other places.',
+)
 _enum(
     'cell', 'gru', ['gru', 'lstm', 'mingru', 'vanilla'], 'The recurrent cell.'
 )
 _positive('rnn_units', 1024, 'Units of a layer.')
 _positive('num_layers', 1, 'Recurrent layers.')
 _integer('embedding_dim', 256, 'Size of an embedding; 0 for one-hot.')
-_float('dropout', 0.0, "Share of a layer's outputs to drop in training.")
+_string(
+    'dropout',
+    '0',
+    "Share of each layer's outputs to drop in training; or shares by name, "
+    'such as output:0.5,embedding:0.15,locked, of rows (characters), '
+    'embedding, layers, output, weights.',
+)
+_bool('tied', False, 'The logits have the weights of the embedding.')
+_bool('residual', False, 'Each layer but the first adds to its inputs.')
+_bool('layer_norm', False, "Normalises each layer's outputs.")
+_float('activation_penalty', 0.0, 'Weight of the mean square of the outputs.')
+_float('slowness_penalty', 0.0, 'Weight of their change from one to the next.')
 _enum(
     'precision',
     'auto',
@@ -76,6 +92,19 @@ _string(
     'constant',
     'constant; linear or cosine, down to a twentieth at the last step; or a '
     'schedule of its own values, such as 1e-3@2000,1e-4.',
+)
+_float('beta_2', 0.999, "Of Adam's and its like: memory of squares, below 1.")
+_float(
+    'weight_decay',
+    None,
+    'Of matrices, not of biases, times the learning rate (arXiv 1711.05101). '
+    'Default: 0, but 0.004 for adamw.',
+)
+_float(
+    'average',
+    0.0,
+    'Evaluate, sample and generate with the exponential moving average of the '
+    'weights: its memory, such as 0.999; 0 for the weights themselves.',
 )
 _integer('warmup_steps', 0, 'Steps in which the learning rate rises.')
 _float('clip_norm', 5.0, 'The largest norm of the gradient; 0: no limit.')
@@ -120,15 +149,39 @@ def _are_temperatures(values):
         return False
 
 
-for _name in (
-    'clip_norm',
+@flags.validator(
     'dropout',
+    message='Give a share such as 0.3, or shares by name, such as '
+    'output:0.5,embedding:0.15,locked',
+    flag_values=FLAGS,
+)
+def _is_dropout(value):
+    number = r'\d*\.?\d+(e-?\d+)?'
+    part = rf'(rows|embedding|layers|output|weights):{number}|locked'
+    return re.fullmatch(rf'{number}|({part})(,({part}))*', value)
+
+
+for _name in ('average', 'beta_2'):
+    flags.register_validator(
+        _name,
+        lambda value: value < 1.0,
+        message='Give a number from 0 up to but not including 1',
+        flag_values=FLAGS,
+    )
+for _name in (
+    'activation_penalty',
+    'clip_norm',
     'learning_rate',
+    'slowness_penalty',
     'test_fraction',
     'valid_fraction',
+    'weight_decay',
 ):
     flags.register_validator(
-        _name, math.isfinite, message='Give a number', flag_values=FLAGS
+        _name,
+        lambda value: value is None or math.isfinite(value),
+        message='Give a number',
+        flag_values=FLAGS,
     )
 
 # What may be different when a run goes on. All else decides what it is. Of the
@@ -149,6 +202,9 @@ _MAY_CHANGE = {
     'temperatures',
 }
 RUN_FLAGS = 'run.flags'
+
+# Characters that a strip of an evaluation is read from before it is scored.
+WARMUP = 256
 
 
 def read(path: pathlib.Path) -> flags.FlagValues:
@@ -256,6 +312,8 @@ def load_corpus(run: flags.FlagValues, vocabulary=None):
 def evaluation_batches(ids, seq_length: int, batch_size: int | None = None):
     """Cuts a text in strips to measure on, also where there is little of it.
 
+    Each strip is read from up to 256 characters before it on.
+
     >>> batches = evaluation_batches(np.zeros(50, np.uint8), seq_length=100)
     >>> batches.batch_size, batches.seq_length
     (1, 49)
@@ -263,11 +321,11 @@ def evaluation_batches(ids, seq_length: int, batch_size: int | None = None):
     from tfcharrnn import data
 
     num_targets = len(ids) - 1
-    if batch_size is None:  # Long strips: each begins knowing nothing.
+    if batch_size is None:  # Long strips, beside what comes before each.
         batch_size = max(1, min(32, num_targets // seq_length // 10))
     batch_size = min(batch_size, num_targets)
     seq_length = min(seq_length, num_targets // batch_size)
-    return data.sequences(ids, seq_length, batch_size)
+    return data.sequences(ids, seq_length, batch_size, warmup=WARMUP)
 
 
 def _own_flags(values):

@@ -78,6 +78,7 @@ def _train(corpus, model_dir):
         FLAGS.seq_length,
         FLAGS.batch_size,
         shuffle=FLAGS.shuffle,
+        shift=FLAGS.shift,
         seed=FLAGS.seed,
     )
     steps = FLAGS.steps or (FLAGS.epochs or 10) * len(batches)
@@ -234,13 +235,19 @@ def _make_trainer(vocab_size, steps):
         FLAGS.rnn_units,
         FLAGS.num_layers,
         FLAGS.cell,
-        FLAGS.dropout,
         FLAGS.precision,
+        dropout=FLAGS.dropout,
+        tied=FLAGS.tied,
+        residual=FLAGS.residual,
+        layer_norm=FLAGS.layer_norm,
+        activation_penalty=FLAGS.activation_penalty,
+        slowness_penalty=FLAGS.slowness_penalty,
     )
     return trainer.Trainer(
         rnn,
         _make_optimizer(steps),
         clip_norm=FLAGS.clip_norm or None,
+        average=FLAGS.average or None,
         seed=FLAGS.seed,
     )
 
@@ -274,7 +281,14 @@ def _make_optimizer(steps):
         'rmsprop': tf.keras.optimizers.RMSprop,
         'sgd': tf.keras.optimizers.SGD,
     }[FLAGS.optimizer]
-    return optimizer(schedules.LearningRate(schedule))
+    options = {}
+    if FLAGS.optimizer in ('adam', 'adamw', 'nadam'):
+        options['beta_2'] = FLAGS.beta_2
+    if FLAGS.weight_decay is not None:
+        options['weight_decay'] = FLAGS.weight_decay
+    optimizer = optimizer(schedules.LearningRate(schedule), **options)
+    optimizer.exclude_from_weight_decay(var_names=['bias'])
+    return optimizer
 
 
 def _delete_run(model_dir):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -72,6 +73,8 @@ class Trainer:
         position: Number of the next batch, counted from the dataset's first.
         record: A JSON-able dict in which callbacks keep what a restart must
             know, such as the best loss so far. It is saved with the rest.
+        averages: A variable for each trainable one of the model, its moving
+            average; empty without `average`.
         stop_training: Set to True, by a callback, it stops training.
     """
 
@@ -81,6 +84,7 @@ class Trainer:
         optimizer: tf.keras.optimizers.Optimizer,
         *,
         clip_norm: float | None = None,
+        average: float | None = None,
         steps_per_loop: int | None = None,
         seed: int = 0,
     ):
@@ -91,14 +95,21 @@ class Trainer:
             optimizer: Any Keras optimizer, with no clipping of its own.
             clip_norm: Scales the gradient down where its norm, over all
                 variables and replicas, is larger (arXiv 1211.5063).
+            average: The memory of an exponential moving average of the
+                weights, such as 0.999 (Polyak and Juditsky 1992), with which
+                the model is then evaluated; see `averaged`. None for none.
             steps_per_loop: Steps in one compiled call, at most; None for as
                 many as fit in about half a second. It changes no result.
             seed: Of the random numbers that training draws: dropout's.
 
         Raises:
-            ValueError: If `clip_norm` or `steps_per_loop` is not positive.
+            ValueError: If `clip_norm` or `steps_per_loop` is not positive, or
+                `average` not below 1.
         """
         _check_positive('clip_norm', clip_norm)
+        _check_positive('average', average)
+        if average is not None and not average < 1.0:
+            raise ValueError(f'`average` is {average!r}, but must be below 1.')
         _check_positive('steps_per_loop', steps_per_loop)
         self.model = model
         self.optimizer = optimizer
@@ -117,6 +128,8 @@ class Trainer:
             name='step',
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
+        self._average = average
+        self.averages = [] if average is None else self._make_averages()
         self._dataset = None
         self._state = None
         self._restored_state: list[np.ndarray] | None = None
@@ -187,7 +200,8 @@ class Trainer:
     def evaluate(self, dataset: Dataset) -> Metrics:
         """Measures the model over one pass, with a state of its own.
 
-        Nothing that training goes on from is touched.
+        Where weights are averaged, it measures the averages. Nothing that
+        training goes on from is touched.
 
         Args:
             dataset: `data.Batches`, or anything like it (see `Dataset`).
@@ -201,7 +215,8 @@ class Trainer:
         iterator = self._iterate(dataset, position=0)
         state = self._scatter(self.model.initial_state(dataset.batch_size))
         num_batches = tf.constant(len(dataset))
-        vectors = self._evaluate_loop(iterator, state, num_batches)
+        with self.averaged():
+            vectors = self._evaluate_loop(iterator, state, num_batches)
         sums = losses.Sums()
         for pairs in self._unpack('evaluate', vectors):
             sums.add(pairs)
@@ -292,6 +307,42 @@ class Trainer:
         gradients = [g if g is None else g * scale for g in gradients]
         variables = self.model.trainable_variables
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        if self.averages:
+            # It is the mean of all while there are few, not mostly the first.
+            step = tf.cast(self.step_variable, tf.float32)
+            weight = tf.maximum(1.0 - self._average, 1.0 / (step + 1.0))
+            for average, variable in zip(self.averages, variables, strict=True):
+                average.assign_add(weight * (variable - average))
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Puts the averages in place of the weights, inside of `with`.
+
+            average += max(1 - memory, 1 / step) * (weights - average)
+
+        Without `average`, or before the first step, the weights stay.
+        """
+        variables = self.model.trainable_variables
+        pairs = list(zip(variables, self.averages, strict=bool(self.averages)))
+        weights = [tf.identity(variable) for variable, _ in pairs]
+        for variable, average in pairs:
+            variable.assign(average)
+        try:
+            yield
+        finally:
+            for (variable, _), weight in zip(pairs, weights, strict=True):
+                variable.assign(weight)
+
+    def _make_averages(self):
+        return [
+            tf.Variable(
+                variable,
+                trainable=False,
+                name='average',
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            )
+            for variable in self.model.trainable_variables
+        ]
 
     def metrics_since(self, period: int) -> Metrics:
         """Returns the metrics since the last multiple of a callback's period.
