@@ -113,7 +113,7 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         """Yields the batches of the first pass."""
         start = tf.constant(0, tf.int64)
-        return iter(self._rest_of_pass(start, start).prefetch(_PREFETCH))
+        return iter(_finish(self._rest_of_pass(start, start)))
 
     def starting_at(self, position: int | tf.Tensor) -> tf.data.Dataset:
         """Makes the endless dataset of all batches from one of them on.
@@ -149,10 +149,19 @@ class Batches:
             return self._rest_of_pass(number, start)
 
         numbers = tf.data.Dataset.range(first, tf.int64.max)
-        return numbers.flat_map(make_pass).prefetch(_PREFETCH)
+        return _finish(numbers.flat_map(make_pass))
 
     def _rest_of_pass(self, number, start):
         return self._one_pass(number, start).take(self._length - start)
+
+
+def _finish(dataset):
+    """Prepares some batches ahead."""
+    options = tf.data.Options()
+    # Nothing is left to tune. And an iterator is deleted only when the thread
+    # that tunes wakes up, which sleeps for up to a minute.
+    options.autotune.enabled = False
+    return dataset.prefetch(_PREFETCH).with_options(options)
 
 
 def sequences(

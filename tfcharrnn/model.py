@@ -122,9 +122,9 @@ class CharRNN(tf.Module):
         self._dtype = tf.as_dtype(compute_dtype)
         self.embedding = None
         if embedding_dim is not None:
-            initial = tf.random.uniform(
-                [vocab_size, embedding_dim], -0.05, 0.05
-            )
+            # As large as what the cell makes of it: with Keras' 0.05 a model
+            # first learns, for hundreds of steps, to tell characters apart.
+            initial = tf.random.uniform([vocab_size, embedding_dim], -1.0, 1.0)
             self.embedding = tf.Variable(initial, name='embedding')
         sizes = [embedding_dim or vocab_size] + [rnn_units] * (num_layers - 1)
         self.cells = [cell(size, rnn_units) for size in sizes]
