@@ -443,5 +443,54 @@ class HeadlinesTest(ExampleTest):
             self.assertStartsWith(line, beginning)
 
 
+class NgramBaselineTest(ExampleTest):
+    @parameterized.parameters(1, 2, 3)
+    def test_probabilities_of_all_next_characters_sum_to_one(self, order):
+        example = self.load('ngram_baseline')
+        rng = np.random.default_rng(0)
+        base = 4
+        train = rng.integers(base, size=200)
+        context = rng.integers(base, size=order - 1)
+        total = sum(
+            np.exp(-list(example.losses(train, text, base, order))[-1])
+            for text in ([*context, c] for c in range(base))
+            for text in [np.array(text)]
+        )
+        self.assertAllClose(total, 1.0)
+
+    def test_one_character_has_its_share_interpolated_with_uniform(self):
+        example = self.load('ngram_baseline')
+        train = np.array([0, 0, 1])
+        [loss] = example.losses(train, np.array([0]), base=4, order=1)
+        self.assertAllClose(np.exp(-loss), (2 + 2 * 1 / 4) / (3 + 2))
+
+    def test_prints_a_loss_for_each_order(self):
+        example = self.load('ngram_baseline')
+        output = self.run_main(example, order=4)
+        losses = [float(x) for x in re.findall(r': (\d\.\d+) nats', output)]
+        self.assertLen(losses, 4)
+        self.assertLess(losses[3], losses[0])
+
+
+class MemorisationTest(ExampleTest):
+    def test_finds_what_was_copied(self):
+        example = self.load('memorisation')
+        known = 'to be or not to be'
+        self.assertEqual(
+            example.longest_shared('xx or not xx', known), ' or not '
+        )
+        self.assertEqual(example.longest_shared('zz', known), '')
+        self.assertEqual(example.share_known('to bexx', known, 2), 4 / 6)
+
+    def test_says_it_of_a_text_and_of_the_validation_part(self):
+        example = self.load('memorisation')
+        text = self.folder / 'text.txt'
+        text.write_text('\n'.join(self.lines)[:200], 'utf-8')
+        output = self.run_main(example, text=text).splitlines()
+        self.assertLen(output, 2)
+        self.assertStartsWith(output[0], f'{text}: 100.0% of the 20-grams')
+        self.assertStartsWith(output[1], 'validation: ')
+
+
 if __name__ == '__main__':
     tf.test.main()

@@ -124,7 +124,7 @@ class CharRNN(tf.Module):
         if embedding_dim is not None:
             # As large as what the cell makes of it: with Keras' 0.05 a model
             # first learns, for hundreds of steps, to tell characters apart.
-            initial = tf.random.uniform([vocab_size, embedding_dim], -1.0, 1.0)
+            initial = tf.random.uniform([vocab_size, embedding_dim], -0.5, 0.5)
             self.embedding = tf.Variable(initial, name='embedding')
         sizes = [embedding_dim or vocab_size] + [rnn_units] * (num_layers - 1)
         self.cells = [cell(size, rnn_units) for size in sizes]
