@@ -464,6 +464,11 @@ class BatchesTest(DataTest):
             _take(batches, 2, far + 1)[:1], _take(batches, 2, far)[1:]
         )
 
+    def test_no_thread_tunes_that_an_iterator_would_wait_for(self):
+        batches = data.sequences(np.arange(99), 4, 2)
+        options = batches.starting_at(0).options()
+        self.assertIs(options.autotune.enabled, False)
+
     def test_the_position_may_be_a_tensor(self):
         batches = MAKERS['chunks'](np.arange(50))
         for dtype in (tf.int32, tf.int64):
