@@ -346,7 +346,8 @@ def _read_document(path):
         config = document['model']
         if document['format'] != _FORMAT or not isinstance(config, dict):
             raise KeyError('format')
-        files.check_json(document)
+        if version == _VERSION:
+            files.check_json(document)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"'{path}' is damaged, or no description of a model: "

@@ -291,9 +291,27 @@ def _report(model_dir):
     )
 
 
+def _check_memory(vocab_size):
+    """Refuses a model that this machine has no memory for."""
+    inputs = FLAGS.embedding_dim + FLAGS.rnn_units
+    least = FLAGS.num_layers * FLAGS.rnn_units**2 + vocab_size * inputs
+    needed = 16 * least  # A weight, its gradient, and two slots beside it.
+    try:
+        memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+    except (AttributeError, ValueError, OSError):  # It cannot be known here.
+        return
+    if needed > memory:
+        raise ValueError(
+            f'The model needs {needed / 2**30:,.0f} GiB of memory or more; '
+            f'this machine has {memory / 2**30:,.0f}. Use smaller --rnn_units, '
+            '--num_layers or --embedding_dim.'
+        )
+
+
 def _make_trainer(vocab_size, steps, share):
     from tfcharrnn import model, trainer
 
+    _check_memory(vocab_size)
     rnn = model.CharRNN(
         vocab_size,
         FLAGS.embedding_dim or None,
