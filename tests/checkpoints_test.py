@@ -6,13 +6,14 @@ import pathlib
 import shutil
 import signal
 import time
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 import toys
 from absl.testing import parameterized
 
-from tfcharrnn import cells, checkpoints, data, model, trainer
+from tfcharrnn import cells, checkpoints, data, files, model, trainer
 from tfcharrnn.vocabulary import Vocabulary
 
 optimizers = tf.keras.optimizers
@@ -329,21 +330,166 @@ class RefuseTest(CheckpointsTest):
             self.checkpointer(make(ours)).restore()
         self.assertEqual(contents(self.model_dir), before)
 
-    @parameterized.product(name=FILES, damage=list(DAMAGES))
-    def test_a_damaged_file_is_named(self, name, damage):
-        self.save_at(1, 2)
+    def damage(self, name, damage):
         path = pathlib.Path(self.model_dir, name)
-        path.write_bytes(DAMAGES[damage](path.read_bytes()))
-        for read in (
-            lambda: checkpoints.load_model(self.model_dir),
-            lambda: self.checkpointer().restore(),
-        ):
+        if damage == 'deleted':
+            path.unlink()
+        else:
+            path.write_bytes(DAMAGES[damage](path.read_bytes()))
+
+    def restored_step(self):
+        checkpointer = self.checkpointer()
+        checkpointer.restore()
+        return checkpointer.trainer.step
+
+    @parameterized.product(name=FILES[1:3], damage=[*DAMAGES, 'deleted'])
+    def test_before_a_damaged_checkpoint_comes_the_last_good_one(
+        self, name, damage
+    ):
+        self.save_at(1, 2)
+        self.damage(name, damage)
+        for step in (self.loaded_step, self.restored_step):
+            with self.assertLogs('absl', 'WARNING') as logs:
+                self.assertEqual(step(), 1)
+            self.assertRegex(logs.output[0], "ckpt-2'.*Going on.*ckpt-1'")
+
+    @parameterized.parameters('emptied', 'replaced', 'deleted')
+    def test_the_list_is_not_needed(self, damage):
+        self.save_at(9, 10)
+        self.damage('checkpoint', damage)
+        for step in (self.loaded_step, self.restored_step):
+            with self.assertLogs('absl', 'WARNING') as logs:
+                self.assertEqual(step(), 10)
+            self.assertIn("checkpoint' is ", logs.output[0])
+        self.save_at(11)
+        self.assertEqual(self.loaded_step(), 11)
+
+    @parameterized.product(name=FILES[1:], damage=list(DAMAGES))
+    def test_a_damaged_file_is_named(self, name, damage):
+        self.save_at(2)
+        self.damage(name, damage)
+        for read in (self.loaded_step, self.restored_step):
             with self.assertRaisesRegex(ValueError, name.split('.data')[0][:6]):
                 read()
 
+    @parameterized.parameters('model.json', 'vocabulary.json')
+    def test_a_flipped_bit_of_a_description_is_noticed(self, name):
+        self.save_at(1)
+        path = pathlib.Path(self.model_dir, name)
+        content = path.read_bytes()
+        expected, _ = checkpoints.load_model(self.model_dir)
+        for place in range(len(content)):
+            flipped = bytearray(content)
+            flipped[place] ^= 1 << place % 7
+            path.write_bytes(flipped)
+            try:
+                loaded, vocabulary = checkpoints.load_model(self.model_dir)
+            except ValueError as error:
+                self.assertIn(name, str(error))
+            else:
+                self.assertEqual(loaded.config, expected.config)
+                self.assertEqual(vocabulary, CHARACTERS)
+
+    @parameterized.parameters('model.json', 'vocabulary.json')
+    def test_a_description_without_a_checksum_is_read(self, name):
+        self.save_at(1)
+        path = pathlib.Path(self.model_dir, name)
+        document = json.loads(path.read_text())
+        del document['sha256']
+        path.write_text(json.dumps(document))
+        self.assertEqual(self.loaded_step(), 1)
+
+    def test_a_description_of_another_model_is_refused(self):
+        self.save_at(1)
+        Vocabulary('edcba').save(
+            os.path.join(self.model_dir, 'vocabulary.json')
+        )
+        with self.assertRaisesRegex(ValueError, 'another .*vocabulary.json'):
+            checkpoints.load_model(self.model_dir)
+
+    @parameterized.parameters(
+        ('rnn_units', 10**9),
+        ('rnn_units', 3000),
+        ('num_layers', 10**9),
+        ('embedding_dim', 10**12),
+    )
+    def test_a_size_is_checked_before_memory_is_taken(self, name, value):
+        self.save_at(1)
+        path = os.path.join(self.model_dir, 'model.json')
+        config = {**checkpoints.read_config(path), name: value}
+        files.write_json(
+            path, {'format': 'tfcharrnn model', 'version': 1, 'model': config}
+        )
+        with self.assertRaisesRegex(ValueError, 'model.json.*bytes'):
+            checkpoints.load_model(self.model_dir)
+
+    @parameterized.parameters('checkpoint', 'model.json', 'metrics.jsonl')
+    def test_a_link_that_leads_out_is_refused(self, name):
+        self.save_at(1)
+        outside = pathlib.Path(self.get_temp_dir(), 'outside')
+        path = pathlib.Path(self.model_dir, name)
+        if path.exists():
+            path.rename(outside)
+        path.symlink_to(outside)
+        for read in (self.loaded_step, self.checkpointer):
+            with self.assertRaisesRegex(ValueError, f'{name}.* leads out'):
+                read()
+
+    def test_a_list_that_names_what_is_outside_deletes_nothing_there(self):
+        self.save_at(1)
+        outside = pathlib.Path(self.get_temp_dir(), 'ckpt-7.index')
+        outside.write_text('precious')
+        prefix = os.path.splitext(outside)[0]
+        with open(os.path.join(self.model_dir, 'checkpoint'), 'w') as file:
+            file.write(f'model_checkpoint_path: "{prefix}"\n')
+            file.write(f'all_model_checkpoint_paths: "{prefix}"\n')
+            file.write('all_model_checkpoint_timestamps: 1.0\n')
+        checkpointer = self.checkpointer(max_to_keep=1)
+        checkpointer.restore()
+        for step in (8, 9):
+            self.go_to(checkpointer, step)
+            checkpointer.save()
+        self.assertEqual(outside.read_text(), 'precious')
+        self.assertEqual(self.loaded_step(), 9)
+
+    @parameterized.parameters('.index', '.data-00000-of-00001')
+    def test_written_once_more_what_was_there_is_safe_until_it_is(self, part):
+        checkpointer = self.save_at(1)
+        checkpointer.trainer.record['more'] = True
+        path = pathlib.Path(self.model_dir, f'ckpt-1{part}')
+
+        def die(*args, **kwargs):
+            path.write_bytes(b'half of')
+            raise OSError(28, 'No space left on device')
+
+        with mock.patch.object(tf.train.CheckpointManager, 'save', die):
+            with self.assertRaisesRegex(OSError, 'ckpt-1.*No space.*before'):
+                checkpointer.save()
+        with self.assertLogs('absl', 'WARNING'):
+            self.assertEqual(self.loaded_step(), 1)
+        again = self.checkpointer()
+        again.restore()
+        self.go_to(again, 2)
+        again.save()
+        self.assertEmpty(list(pathlib.Path(self.model_dir).glob('*before*')))
+
+    @parameterized.parameters(math.nan, math.inf)
+    def test_weights_that_are_not_finite_are_not_saved(self, value):
+        checkpointer = self.save_at(1)
+        before = contents(self.model_dir)
+        self.go_to(checkpointer, 2)
+        checkpointer.trainer.model.bias.assign([value] * toys.VOCAB)
+        for save in (
+            checkpointer.save,
+            lambda: checkpointer(checkpointer.trainer, {'valid_loss': 1.0}),
+        ):
+            with self.assertRaisesRegex(FloatingPointError, 'bias.*step 2'):
+                save()
+        self.assertEqual(contents(self.model_dir), before)
+
     @parameterized.parameters(*FILES[1:3])
     def test_a_flipped_bit_is_noticed_or_does_no_harm(self, name):
-        self.save_at(1, 2)
+        self.save_at(2)
         expected, _ = checkpoints.load_model(self.model_dir)
         path = pathlib.Path(self.model_dir, name)
         content, rng = path.read_bytes(), np.random.default_rng(0)
@@ -362,25 +508,12 @@ class RefuseTest(CheckpointsTest):
                 noticed += 1
         self.assertGreater(noticed, 0)
 
-    def test_without_their_list_the_latest_is_found_by_its_number(self):
-        self.save_at(9, 10)
-        os.remove(os.path.join(self.model_dir, 'checkpoint'))
-        self.assertEqual(self.loaded_step(), 10)
-        checkpointer = self.checkpointer()
-        self.assertEndsWith(checkpointer.restore(), 'ckpt-10')
-        self.assertEqual(checkpointer.trainer.step, 10)
-
-    def test_a_list_that_names_what_is_gone(self):
-        self.save_at(1, 2)
-        os.remove(os.path.join(self.model_dir, 'ckpt-2.index'))
-        with self.assertRaisesRegex(ValueError, 'checkpoint.*gone.*Delete'):
-            self.checkpointer()
-
     def test_a_newer_version(self):
         self.save_at(1)
         path = pathlib.Path(self.model_dir, 'model.json')
-        document = json.loads(path.read_text())
-        path.write_text(json.dumps({**document, 'version': 2}))
+        files.write_json(
+            path, {'format': 'tfcharrnn model', 'version': 2, 'model': {}}
+        )
         for read in (checkpoints.read_config, lambda _: self.checkpointer()):
             with self.assertRaisesRegex(ValueError, 'model.json.*version 2'):
                 read(path)

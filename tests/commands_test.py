@@ -5,6 +5,7 @@ import io
 import sys
 import unittest
 
+import tensorflow as tf
 from absl import flags, logging
 from absl.testing import absltest, flagsaver, parameterized
 
@@ -75,6 +76,13 @@ class RunTest(parameterized.TestCase):
         ),
         (OSError(28, 'No space left on device'), 'No space left on device.'),
         (ValueError(), 'ValueError'),
+        (MemoryError(), 'There is not enough memory. Use smaller settings.'),
+        (
+            tf.errors.ResourceExhaustedError(
+                None, None, '{{function_node __x}} ckpt; No space left [Op:Y]'
+            ),
+            'ckpt; No space left',
+        ),
     )
     def test_an_error_is_its_message_and_status_1(self, error, message):
         self.assertEqual(run(raising(error)), (1, '', f'Error: {message}\n'))

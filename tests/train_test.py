@@ -115,6 +115,12 @@ def steps(model_dir):
     return [line['step'] for line in metrics(model_dir)]
 
 
+def flags_text(model_dir):
+    """Reads `run.flags`, its checksum aside."""
+    text = pathlib.Path(model_dir, 'run.flags').read_text()
+    return text[: text.rindex('# sha256: ')]
+
+
 def samples(model_dir):
     return pathlib.Path(model_dir, 'samples.txt').read_text('utf-8')
 
@@ -208,7 +214,7 @@ class FirstRunTest(TrainTest):
             checkpoints
             | {'checkpoint', 'best/checkpoint', 'best', 'train', 'valid'}
             | {'model.json', 'vocabulary.json', 'metrics.jsonl', 'run.flags'}
-            | {'samples.txt', 'train/events', 'valid/events'},
+            | {'samples.txt', 'train/events', 'valid/events', '.lock'},
         )
 
     def test_metrics_tell_of_training_and_validation(self):
@@ -226,8 +232,8 @@ class FirstRunTest(TrainTest):
 
     def test_the_flags_of_the_run_are_all_flags(self):
         text = (self.model_dir / 'run.flags').read_text()
-        written = set(re.findall('^--([a-z_]+)=', text, re.MULTILINE))
-        unset = {'overwrite', 'epochs'}
+        written = set(re.findall('^--([a-z_0-9]+)=', text, re.MULTILINE))
+        unset = {'overwrite', 'epochs', 'weight_decay'}
         self.assertEqual(written, {*train.FLAGS} - {'verbosity'} - unset)
 
     def test_the_model_dir_is_named_after_the_corpus(self):
@@ -252,9 +258,9 @@ class GoOnTest(TrainTest):
 
     def test_with_more_steps_it_goes_on_as_if_it_had_not_ended(self):
         # Settings that are not given are those of the run.
-        before = pathlib.Path('bard/run.flags').read_text()
+        before = flags_text('bard')
         self.assert_done('--model_dir=bard', '--steps=35')
-        after = pathlib.Path('bard/run.flags').read_text()
+        after = flags_text('bard')
         self.assertEqual(after, before.replace('--steps=20', '--steps=35'))
         self.assert_done(
             '--flagfile=bard/run.flags', '--model_dir=whole', '--steps=35'
@@ -273,10 +279,8 @@ class GoOnTest(TrainTest):
         self.assertEqual(metrics('other'), metrics('bard'))
         self.assertEqual(samples('other'), samples('bard'))
         self.assertEqual(
-            pathlib.Path('other/run.flags').read_text(),
-            pathlib.Path('bard/run.flags')
-            .read_text()
-            .replace('--model_dir=bard', '--model_dir=other'),
+            flags_text('other'),
+            flags_text('bard').replace('--model_dir=bard', '--model_dir=other'),
         )
 
     def test_the_same_settings_given_again_are_no_contradiction(self):
@@ -503,6 +507,94 @@ class SettingsTest(TrainTest):
         self.assertEqual(status, 1)
         self.assertRegex(err, r'\AError: .* at step \d+, .*\n\Z')
         self.assertEqual(weights('bard'), before)
+
+    def test_rolled_back_it_goes_on_at_half_of_the_learning_rate(self):
+        poison = self._poison_at(15)
+        with poison as poisoned:
+            status, out, err = run(
+                f'--corpus={CORPUS}', '--model_dir=bard', *QUICK,
+                '--steps=30', '--on_nonfinite=rollback',
+            )  # fmt: skip
+        self.assertEqual((status, poisoned), (0, [15]))
+        self.assertRegex(err, r'\AWarning: .* from step 10 at 0.5 of .*\n\Z')
+        self.assertEqual(steps('bard'), [10, 20, 30])
+        rates = [line['learning_rate'] for line in metrics('bard')]
+        self.assertEqual(rates[1:], [rates[0] / 2] * 2)
+        self.train('--steps=40')  # A restart remembers.
+        self.assertEqual(metrics('bard')[-1]['learning_rate'], rates[0] / 2)
+
+    def test_rolled_back_often_enough_it_stops(self):
+        with self._poison_at(*range(15, 100)) as poisoned:
+            status, out, err = run(
+                f'--corpus={CORPUS}', '--model_dir=bard', *QUICK,
+                '--steps=30', '--on_nonfinite=rollback',
+            )  # fmt: skip
+        self.assertEqual(status, 1)
+        self.assertLen(poisoned, settings.MAX_ROLLBACKS + 1)
+        self.assertIn('went back 5 times', err)
+        self.assertNotIn('Traceback', err)
+        status, _, err = run('--model_dir=bard')
+        self.assertEqual(status, 0)
+
+    @contextlib.contextmanager
+    def _poison_at(self, *numbers):
+        """Makes a weight NaN after a step; at each number once."""
+        from tfcharrnn import trainer
+
+        left, poisoned = list(numbers), []
+        run_loop = trainer.Trainer._run_loop
+
+        def run_and_poison(self, iterator, num_steps):
+            pairs = run_loop(self, iterator, num_steps)
+            if left and self.step >= left[0]:
+                poisoned.append(left.pop(0))
+                self.model.bias.assign(self.model.bias * float('nan'))
+            return pairs
+
+        with mock.patch.object(trainer.Trainer, '_run_loop', run_and_poison):
+            yield poisoned
+
+    def test_a_model_dir_in_use_is_refused(self):
+        self.train('--steps=10')
+        before = contents('bard')
+        code = (
+            'import sys; from tfcharrnn import files\n'
+            'with files.locked("bard"): print(1, flush=True); input()'
+        )
+        with subprocess.Popen(
+            [sys.executable, '-c', code],
+            env={**os.environ, 'PYTHONPATH': str(ROOT)},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        ) as other:  # fmt: skip
+            other.stdout.readline()
+            status, _, err = run('--model_dir=bard', '--steps=20')
+            self.assertEqual(status, 1)
+            self.assertRegex(err, r"\AError: Another process .*'bard'.*\n\Z")
+            self.assertEqual(contents('bard'), before)
+            other.kill()  # And nothing is left to clear away.
+        self.train('--steps=20')
+
+    def test_without_its_flags_other_settings_are_noticed(self):
+        self.train('--steps=10', '--learning_rate=0.5')
+        os.remove('bard/run.flags')
+        before = contents('bard')
+        status, _, err = run(
+            f'--corpus={CORPUS}', '--model_dir=bard', *QUICK, '--steps=20'
+        )
+        self.assertEqual(status, 1)
+        self.assertRegex(err, r"\AError: 'bard/run.flags' is missing .*\n\Z")
+        self.assertEqual(contents('bard'), before)
+        self.train('--steps=20', '--learning_rate=0.5')
+
+    def test_a_flipped_bit_of_the_flags_is_noticed(self):
+        self.train('--steps=10')
+        path = pathlib.Path('bard/run.flags')
+        content = path.read_bytes()
+        place = content.index(b'--learning_rate=0.001') + 18
+        path.write_bytes(content[:place] + b'4' + content[place + 1 :])
+        status, _, err = run('--model_dir=bard', '--steps=20')
+        self.assertEqual(status, 1)
+        self.assertRegex(err, r"\AError: 'bard/run.flags' is damaged: .*\n\Z")
 
 
 class MistakesTest(TrainTest):

@@ -148,20 +148,19 @@ class JsonLines:
     def __init__(self, path: str | os.PathLike):
         """Takes the path of the file, usually `model_dir/metrics.jsonl`."""
         self._path = os.fspath(path)
-        self._started = False
+        self._last = math.inf
 
     def __call__(self, trainer: Trainer, metrics: Metrics) -> None:
         """Appends a line: the step and all metrics."""
         step = trainer.step
-        if not self._started:
-            _keep_before(self._path, step, r'{"step": (\d+)')
-            self._started = True
+        if step <= self._last:
+            _keep_before(self._path, step, r'{"step": (\d{1,18})\b')
+        self._last = step
         # JSON knows no infinity, such as the perplexity of a bad start.
         numbers = {
             k: v if math.isfinite(v) else None for k, v in metrics.items()
         }
-        with open(self._path, 'a', encoding='utf-8') as file:
-            file.write(json.dumps({'step': step, **numbers}) + '\n')
+        files.append(self._path, json.dumps({'step': step, **numbers}) + '\n')
 
 
 class TensorBoard:
@@ -252,6 +251,7 @@ class Sample:
         self._temperatures = tuple(temperatures)
         self._tensorboard = tensorboard
         self._generator: generator.Generator | None = None
+        self._last = math.inf
 
     def __call__(self, trainer: Trainer, metrics: Metrics) -> None:
         """Appends one text for each temperature."""
@@ -260,17 +260,15 @@ class Sample:
             self._generator = generator.Generator(
                 trainer.model, self._vocabulary
             )
-            _keep_before(self._path, step, r'==> step (\d+),')
+        if step <= self._last:
+            _keep_before(self._path, step, r'==> step (\d{1,18}),')
+        self._last = step
         for temperature in self._temperatures:
             text = self._generator.generate(
                 self._prompt, self._length, temperature=temperature, seed=step
             )
-            with open(
-                self._path, 'a', encoding='utf-8', errors='replace'
-            ) as file:
-                file.write(
-                    f'==> step {step}, temperature {temperature:g}\n{text}\n\n'
-                )
+            heading = f'==> step {step}, temperature {temperature:g}'
+            files.append(self._path, f'{heading}\n{text}\n\n')
             if self._tensorboard is not None:
                 name = f'temperature {temperature:g}'
                 self._tensorboard.text(trainer, name, text)

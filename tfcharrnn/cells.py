@@ -334,6 +334,8 @@ def _orthogonal(shape: list[int]) -> tf.Tensor:
     """Rows that are orthonormal (Saxe et al., arXiv 1312.6120)."""
     # Keras has a seed of its own; so that `tf.random.set_seed` governs all
     # initial weights, its seed is drawn here.
+    if not tf.executing_eagerly():  # A graph, whose numbers come later.
+        return tf.keras.initializers.Orthogonal()(shape)
     seed = tf.random.uniform([], maxval=2**31 - 1, dtype=tf.int32)
     return tf.keras.initializers.Orthogonal(seed=int(seed))(shape)
 

@@ -41,8 +41,9 @@ def run(
             commands.run(main)
 
     `main` says what is wrong by raising: the message of a ValueError (such as
-    the library's), an OSError or a FloatingPointError is the one line that the
-    user sees, without a traceback. `--verbosity=1` brings the traceback back.
+    the library's), an OSError, a FloatingPointError, a MemoryError or one of
+    TensorFlow's operations is the one line that the user sees, without a
+    traceback. `--verbosity=1` brings the traceback back.
     Other exceptions are mistakes of ours, and are not caught.
 
         >>> def main():
@@ -79,7 +80,9 @@ def run(
         sys.exit(141)
     except KeyboardInterrupt:
         sys.exit(130)
-    except (ValueError, OSError, FloatingPointError) as error:
+    except Exception as error:
+        if not isinstance(error, _of_the_user()):
+            raise
         logging.debug('This is where it went wrong:', exc_info=True)
         _fail(1, _describe(error))
     sys.exit(0)
@@ -170,8 +173,18 @@ def _parse(flag_values, argv):
         )
 
 
+def _of_the_user():
+    """Returns the errors that are no mistakes of ours."""
+    tensorflow = sys.modules.get('tensorflow')
+    operations = (tensorflow.errors.OpError,) if tensorflow else ()
+    usual = (ValueError, OSError, FloatingPointError, MemoryError)
+    return (*usual, *operations)
+
+
 def _fail(status, message):
-    sys.stdout.flush()
+    # Where the disk is full, so is the file that the output goes to.
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
     sys.stderr.write(f'Error: {message}\n')
     sys.exit(status)
 
@@ -180,7 +193,13 @@ def _describe(error):
     if isinstance(error, OSError) and error.strerror:
         name = f': {error.filename!r}' if error.filename else ''
         return f'{error.strerror}{name}.'
-    return str(error) or type(error).__name__
+    if isinstance(error, MemoryError):
+        return 'There is not enough memory. Use smaller settings.'
+    if isinstance(error, (ValueError, OSError, FloatingPointError)):
+        return str(error) or type(error).__name__
+    # TensorFlow names the operation before, and where it is after.
+    line = (str(error).splitlines() or [''])[0].split('}} ')[-1]
+    return line.partition(' [Op:')[0].strip() or type(error).__name__
 
 
 def _help(module, flag_values):

@@ -404,6 +404,10 @@ def _read(file: str | pathlib.Path, encoding: str) -> str:
 
 
 def _read_bytes(path: pathlib.Path) -> bytes:
+    if path.is_fifo():  # It is empty where nobody writes; or we would hang.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), 'rb') as file:
+            os.set_blocking(file.fileno(), True)
+            return file.read()
     if path.suffix.lower() != '.gz':
         return path.read_bytes()
     try:

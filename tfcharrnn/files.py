@@ -1,7 +1,15 @@
-"""Files that are there in full or not at all."""
+"""Files that are there in full or not at all, and are noticed if changed."""
 
+import contextlib
+import hashlib
+import json
 import os
 import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+_LOCK = '.lock'
+_CHECKSUM = 'sha256'
 
 
 def write(path: str | os.PathLike, text: str) -> None:
@@ -18,15 +26,130 @@ def write(path: str | os.PathLike, text: str) -> None:
     Args:
         path: Where to write; a file that is there is replaced.
         text: The text, written as UTF-8.
+
+    Raises:
+        OSError: If it cannot be written, naming the file.
     """
     path = pathlib.Path(path)
     partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
     try:
-        with open(partial, 'w', encoding='utf-8', newline='') as file:
+        with (
+            _naming(path),
+            open(partial, 'w', encoding='utf-8', newline='') as file,
+        ):
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
+        raise
+
+
+def append(path: str | os.PathLike, text: str) -> None:
+    """Adds a text to the end of a file: all of it, or nothing.
+
+    Args:
+        path: The file; made if it is not there.
+        text: The text, written as UTF-8.
+
+    Raises:
+        OSError: If it cannot be written, naming the file.
+    """
+    with _naming(path), open(path, 'ab') as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            file.write(text.encode('utf-8', 'replace'))
+            file.flush()
+        except OSError:
+            os.truncate(path, size)
+            raise
+
+
+def checksum(document: Any) -> str:
+    """Returns the SHA-256 of a JSON document, whatever its layout.
+
+    >>> checksum({'a': 1, 'b': [2, 3]}) == checksum({'b': (2, 3), 'a': 1})
+    True
+    """
+    # The indent asks for Python's own writer, which takes what only behaves
+    # like a dict, such as those that a `tf.Module` holds.
+    text = json.dumps(document, sort_keys=True, indent=0)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_json(
+    path: str | os.PathLike, document: dict[str, Any], indent: int = 2
+) -> None:
+    """Writes a JSON document that carries its checksum, as `write` does."""
+    document = {**document, _CHECKSUM: checksum(document)}
+    write(path, json.dumps(document, indent=indent) + '\n')
+
+
+def check_json(document: dict[str, Any]) -> None:
+    """Raises ValueError if a document is not what `write_json` wrote.
+
+    One without a checksum, of an older version, is taken as it is.
+
+        >>> check_json({'units': 3, 'sha256': checksum({'units': 2})})
+        Traceback (most recent call last):
+        ValueError: its sha256 does not fit, so it was changed since.
+    """
+    rest = {k: v for k, v in document.items() if k != _CHECKSUM}
+    if document.get(_CHECKSUM, checksum(rest)) != checksum(rest):
+        raise ValueError('its sha256 does not fit, so it was changed since.')
+
+
+@contextlib.contextmanager
+def locked(directory: str | os.PathLike) -> Iterator[None]:
+    """Keeps a directory for this process alone, inside of `with`.
+
+    The lock is the operating system's, on a file `.lock` in the directory: it
+    ends with the process, however that ends. The directory is made if it is
+    not there, and goes again if nothing was written to it.
+
+    Args:
+        directory: What to lock.
+
+    Raises:
+        BlockingIOError: If another process has it.
+    """
+    directory = pathlib.Path(directory)
+    path = directory / _LOCK
+    is_new = not path.exists()
+    missing = [p for p in (directory, *directory.parents) if not p.exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        with _naming(path), open(path, 'ab') as file:
+            _lock(file, directory)
+            yield
+    finally:
+        if is_new and os.listdir(directory) == [_LOCK]:
+            path.unlink()
+            for parent in missing:
+                parent.rmdir()
+
+
+def _lock(file, directory):
+    try:
+        import fcntl
+    except ImportError:  # Windows: nobody is refused there.
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BlockingIOError(
+            f"Another process is training in '{directory}'. Wait until it has "
+            'ended, or give another --model_dir.'
+        ) from error
+
+
+@contextlib.contextmanager
+def _naming(path):
+    """Lets an error of the operating system name the file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and not error.filename:
+            error.filename = os.fspath(path)
         raise

@@ -13,6 +13,8 @@ from absl import flags
 
 from tfcharrnn import files
 
+MAX_ROLLBACKS = 5
+
 # Flags of its own, so that several commands can be imported side by side.
 FLAGS = flags.FlagValues()
 _string = functools.partial(flags.DEFINE_string, flag_values=FLAGS)
@@ -108,6 +110,14 @@ _float(
 )
 _integer('warmup_steps', 0, 'Steps in which the learning rate rises.')
 _float('clip_norm', 5.0, 'The largest norm of the gradient; 0: no limit.')
+_enum(
+    'on_nonfinite',
+    'stop',
+    ['stop', 'rollback'],
+    'What to do when the loss is no number any more: stop, or go on from the '
+    f'last checkpoint at half of the learning rate, at most {MAX_ROLLBACKS} '
+    'times in a run.',
+)
 _integer(
     'seed',
     0,
@@ -197,11 +207,13 @@ _MAY_CHANGE = {
     'save_every',
     'sample_every',
     'max_to_keep',
+    'on_nonfinite',
     'prompt',
     'sample_length',
     'temperatures',
 }
 RUN_FLAGS = 'run.flags'
+_CHECKSUM = '# sha256: '
 
 # Characters that a strip of an evaluation is read from before it is scored.
 WARMUP = 256
@@ -213,6 +225,7 @@ def read(path: pathlib.Path) -> flags.FlagValues:
     Raises:
         ValueError: If it is damaged.
     """
+    _check_checksum(path)
     saved = copy.deepcopy(FLAGS)
     for flag in _own_flags(saved):
         flag.unparse()
@@ -270,7 +283,20 @@ def write(model_dir: pathlib.Path) -> None:
         value = ','.join(value) if isinstance(value, list) else value
         value = _escape(value) if name == 'prompt' else value
         lines.append(f'--{name}={value}')
+    lines.append(_CHECKSUM + files.checksum(lines))
     files.write(model_dir / RUN_FLAGS, '\n'.join(lines) + '\n')
+
+
+def digest() -> str:
+    """Tells settings that decide what a run is from all others."""
+    return files.checksum(
+        {
+            flag.name: flag.value
+            for flag in _own_flags(FLAGS)
+            # So that settings of later versions change nothing.
+            if flag.name not in _MAY_CHANGE and flag.value != flag.default
+        }
+    )
 
 
 def check() -> None:
@@ -331,6 +357,18 @@ def evaluation_batches(ids, seq_length: int, batch_size: int | None = None):
 def _own_flags(values):
     """Returns the flags that are defined here; not --verbosity."""
     return values.get_key_flags_for_module(sys.modules[__name__])
+
+
+def _check_checksum(path):
+    """Raises if a `run.flags` was changed since it was written."""
+    lines = path.read_text('utf-8', 'replace').splitlines()
+    last = lines.pop() if lines else ''
+    if last.startswith(_CHECKSUM) and last != _CHECKSUM + files.checksum(lines):
+        raise ValueError(
+            f"'{path}' is damaged: its last line, a checksum, does not fit. "
+            'Restore it from a copy; or, if you have changed it on purpose, '
+            'delete that line.'
+        )
 
 
 def _escape(text):

@@ -27,7 +27,7 @@ import sys
 
 from absl import flags
 
-from tfcharrnn import commands, settings
+from tfcharrnn import commands, files, settings
 
 FLAGS = settings.FLAGS
 flags.adopt_module_key_flags(settings, FLAGS)
@@ -71,6 +71,8 @@ def main() -> None:
 
 def _train(corpus, model_dir):
     """Trains on a corpus, from the last checkpoint on."""
+    import tensorflow as tf
+
     from tfcharrnn import checkpoints, data
 
     batches = data.sequences(
@@ -82,16 +84,28 @@ def _train(corpus, model_dir):
         seed=FLAGS.seed,
     )
     steps = FLAGS.steps or (FLAGS.epochs or 10) * len(batches)
-    trainer = _make_trainer(len(corpus.vocabulary), steps)
+    share = tf.Variable(1.0, trainable=False)  # Of the learning rate.
+    trainer = _make_trainer(len(corpus.vocabulary), steps, share)
     # Raises if it has unseen characters: now, while nothing is changed.
     corpus.vocabulary.encode(commands.unescape(FLAGS.prompt))
-    if FLAGS.overwrite:
-        _delete_run(model_dir)
-    checkpointer = checkpoints.Checkpointer(
-        model_dir, trainer, corpus.vocabulary, max_to_keep=FLAGS.max_to_keep
-    )
+    checkpoints.check_inside(model_dir)
+    with files.locked(model_dir):
+        if FLAGS.overwrite:
+            _delete_run(model_dir)
+        checkpointer = checkpoints.Checkpointer(
+            model_dir, trainer, corpus.vocabulary, max_to_keep=FLAGS.max_to_keep
+        )
+        _go_on(corpus, batches, steps, checkpointer, share)
+    _report(model_dir)
+
+
+def _go_on(corpus, batches, steps, checkpointer, share):
+    """Trains from the last checkpoint on, if there is something left to do."""
+    trainer = checkpointer.trainer
+    model_dir = pathlib.Path(checkpointer.model_dir)
     path = checkpointer.restore()
     _check_same_text(trainer.record, corpus)
+    _check_same_settings(trainer.record, model_dir)
     reason = _reason_to_end(trainer, steps)
     if reason is None:
         settings.write(model_dir)
@@ -103,16 +117,16 @@ def _train(corpus, model_dir):
     if path is not None:
         print(f'Going on at step {trainer.step:,}, from {path}')
     if reason is None:
-        _run(corpus, batches, steps, checkpointer)
+        _run(corpus, batches, steps, _Rollback(checkpointer, share))
     else:
         print(f'Nothing is left to do. {reason}')
-    _report(model_dir)
 
 
-def _run(corpus, batches, steps, checkpointer):
+def _run(corpus, batches, steps, rollback):
     """Trains up to a step, or until a callback or a signal stops it; saves."""
     from tfcharrnn import callbacks
 
+    checkpointer = rollback.checkpointer
     trainer = checkpointer.trainer
     progress = callbacks.Progress(steps)
 
@@ -126,16 +140,18 @@ def _run(corpus, batches, steps, checkpointer):
     periodic.append((_period(FLAGS.save_every, batches), save_unless_last))
     periodic = [(period, callback) for period, callback in periodic if period]
     with contextlib.closing(progress), _catch_signals() as caught:
-        trainer.train(
-            batches,
-            steps,
-            [progress, *(callbacks.every(*each) for each in periodic)]
-            + [lambda trainer, _: _stop_if(caught, trainer)],
-        )
-        reason = _reason_to_end(trainer, steps)
-        if reason is not None:
-            _call_at_the_end(trainer, periodic)
-        path = checkpointer.save()
+        calls = [progress, *(callbacks.every(*each) for each in periodic)]
+        calls.append(lambda trainer, _: _stop_if(caught, trainer))
+        while True:
+            try:
+                trainer.train(batches, steps, calls)
+                reason = _reason_to_end(trainer, steps)
+                if reason is not None:
+                    _call_at_the_end(trainer, periodic)
+                path = checkpointer.save()
+                break
+            except FloatingPointError as error:
+                rollback(error)
     print(f'Saved {path}')
     if reason is None:
         print(
@@ -146,6 +162,55 @@ def _run(corpus, batches, steps, checkpointer):
         sys.exit(128 + caught[0])
     if trainer.step < steps:
         print(reason)
+
+
+class _Rollback:
+    """Goes back to the last checkpoint, and on at half of the learning rate.
+
+    How often it did is in the checkpoints, and so known to a restart.
+    """
+
+    def __init__(self, checkpointer, share):
+        """Takes the variable that the learning rate is multiplied with."""
+        self.checkpointer = checkpointer
+        self._share = share
+        trainer = checkpointer.trainer
+        if FLAGS.on_nonfinite == 'rollback' and trainer.step == 0:
+            checkpointer.save()  # So that there is something to go back to.
+        self._set_share()
+
+    def __call__(self, error):
+        """Makes ready to go on after an error; or raises, saying why not."""
+        from absl import logging
+
+        if FLAGS.on_nonfinite == 'stop':
+            raise FloatingPointError(
+                f'{error} --on_nonfinite=rollback does that by itself.'
+            ) from error
+        self.checkpointer.restore()
+        trainer = self.checkpointer.trainer
+        rollbacks = trainer.record.get('rollbacks', 0) + 1
+        what = str(error).split(',')[0]
+        if rollbacks > settings.MAX_ROLLBACKS:
+            raise FloatingPointError(
+                f'{what}. The run went back {settings.MAX_ROLLBACKS} times, '
+                'each time to half of the learning rate, which did not help. '
+                'Begin another with a smaller --learning_rate or --clip_norm.'
+            ) from error
+        trainer.record['rollbacks'] = rollbacks
+        self._set_share()
+        # Now, or else who is killed soon would count anew.
+        self.checkpointer.save()
+        logging.warning(
+            '%s. Going on from step %d at %g of the learning rate.',
+            what,
+            trainer.step,
+            0.5**rollbacks,
+        )
+
+    def _set_share(self):
+        rollbacks = self.checkpointer.trainer.record.get('rollbacks', 0)
+        self._share.assign(0.5**rollbacks)
 
 
 def _reason_to_end(trainer, steps):
@@ -217,7 +282,7 @@ def _report(model_dir):
     """Shows the last samples, and how to write more."""
     path = model_dir / 'samples.txt'
     if path.exists():
-        text = path.read_text('utf-8')
+        text = path.read_text('utf-8', 'replace')
         for heading in re.findall(r'^==> step \d+,', text, re.MULTILINE)[-1:]:
             print(f'\n{text[text.index(heading) :].rstrip()}\n')
     print(
@@ -226,9 +291,27 @@ def _report(model_dir):
     )
 
 
-def _make_trainer(vocab_size, steps):
+def _check_memory(vocab_size):
+    """Refuses a model that this machine has no memory for."""
+    inputs = FLAGS.embedding_dim + FLAGS.rnn_units
+    least = FLAGS.num_layers * FLAGS.rnn_units**2 + vocab_size * inputs
+    needed = 16 * least  # A weight, its gradient, and two slots beside it.
+    try:
+        memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+    except (AttributeError, ValueError, OSError):  # It cannot be known here.
+        return
+    if needed > memory:
+        raise ValueError(
+            f'The model needs {needed / 2**30:,.0f} GiB of memory or more; '
+            f'this machine has {memory / 2**30:,.0f}. Use smaller --rnn_units, '
+            '--num_layers or --embedding_dim.'
+        )
+
+
+def _make_trainer(vocab_size, steps, share):
     from tfcharrnn import model, trainer
 
+    _check_memory(vocab_size)
     rnn = model.CharRNN(
         vocab_size,
         FLAGS.embedding_dim or None,
@@ -245,14 +328,14 @@ def _make_trainer(vocab_size, steps):
     )
     return trainer.Trainer(
         rnn,
-        _make_optimizer(steps),
+        _make_optimizer(steps, share),
         clip_norm=FLAGS.clip_norm or None,
         average=FLAGS.average or None,
         seed=FLAGS.seed,
     )
 
 
-def _make_optimizer(steps):
+def _make_optimizer(steps, share):
     import tensorflow as tf
 
     from tfcharrnn import schedules
@@ -286,7 +369,8 @@ def _make_optimizer(steps):
         options['beta_2'] = FLAGS.beta_2
     if FLAGS.weight_decay is not None:
         options['weight_decay'] = FLAGS.weight_decay
-    optimizer = optimizer(schedules.LearningRate(schedule), **options)
+    rate = schedules.LearningRate(lambda step: share * schedule(step))
+    optimizer = optimizer(rate, **options)
     optimizer.exclude_from_weight_decay(var_names=['bias'])
     return optimizer
 
@@ -313,6 +397,17 @@ def _check_same_text(record, corpus):
         raise ValueError(
             f"The text '{corpus.source}' is not the one that this run began "
             'with. Give that one, another --model_dir, or --overwrite.'
+        )
+
+
+def _check_same_settings(record, model_dir):
+    """Refuses to go on with other settings where `run.flags` is gone."""
+    digest = settings.digest()
+    if record.setdefault('settings', digest) != digest:
+        raise ValueError(
+            f"'{model_dir / settings.RUN_FLAGS}' is missing or was changed: "
+            'its settings are not those that the run began with. Give all that '
+            'were given then, another --model_dir, or --overwrite.'
         )
 
 

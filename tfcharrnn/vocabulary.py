@@ -231,13 +231,14 @@ class Vocabulary:
             'version': _VERSION,
             'characters': list(self.chars),
         }
-        files.write(path, json.dumps(document, indent=0) + '\n')
+        files.write_json(path, document, indent=0)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> 'Vocabulary':
         """Reads a vocabulary that `save` wrote.
 
-        The file is data, checked before use; nothing in it is executed.
+        The file is data, checked before use, by its SHA-256 too, where it has
+        one; nothing in it is executed.
 
         Args:
             path: The JSON file.
@@ -342,6 +343,7 @@ def _read_characters(path: str | os.PathLike) -> list:
         )
     if not isinstance(characters, list):
         raise ValueError('its "characters" are missing or not a list.')
+    files.check_json(document)
     return characters
 
 
