@@ -26,11 +26,17 @@ LEVELS = (
         'data': ('vocabulary',),
         'model': ('cells', 'kernels'),
     },
+    {'trainer': ('data.Batch', 'losses')},
     {
-        'trainer': ('data.Batch', 'losses'),
-        'curriculum': ('data', 'schedules'),
+        'checkpoints': ('files', 'vocabulary', 'model'),
+        'curriculum': (
+            'data',
+            'sampling',
+            'schedules',
+            'trainer',
+            'vocabulary',
+        ),
     },
-    {'checkpoints': ('files', 'vocabulary', 'model')},
     {
         'generator': (
             'vocabulary',
@@ -66,6 +72,8 @@ CLASSES = {
     'Generator': 'generator',
     'LSTM': 'kernels',
     'RNNCell': 'cells',
+    'ScheduledSampling': 'curriculum',
+    'Stage': 'curriculum',
     'Trainer': 'trainer',
     'VanillaRNN': 'cells',
     'Vocabulary': 'vocabulary',
