@@ -431,7 +431,7 @@ def easiest_first(
     ordered = lines if isinstance(lines, str) else sorted(lines, key=difficulty)
 
     def pool(position):
-        return tf.cast(tf.math.ceil(share(position) * len(lines)), tf.int64)
+        return tf.cast(tf.round(share(position) * len(lines)), tf.int64)
 
     return _from_pool(ordered, vocabulary, batch_size, pool, seed)
 

@@ -71,16 +71,14 @@ def main() -> None:
 
 def _train(corpus, model_dir):
     """Trains on a corpus, from the last checkpoint on."""
-    from tfcharrnn import checkpoints, data
+    from tfcharrnn import checkpoints, curriculum
 
-    batches = data.sequences(
-        corpus.train,
-        FLAGS.seq_length,
-        FLAGS.batch_size,
-        shuffle=FLAGS.shuffle,
-        seed=FLAGS.seed,
+    stages = _make_stages(corpus)
+    batches = stages[-1].dataset
+    epochs = FLAGS.epochs or 10
+    steps = FLAGS.steps or curriculum.count_steps(
+        stages, epochs * batches.num_chars
     )
-    steps = FLAGS.steps or (FLAGS.epochs or 10) * len(batches)
     trainer = _make_trainer(len(corpus.vocabulary), steps)
     # Raises if it has unseen characters: now, while nothing is changed.
     corpus.vocabulary.encode(commands.unescape(FLAGS.prompt))
@@ -102,16 +100,47 @@ def _train(corpus, model_dir):
     if path is not None:
         print(f'Going on at step {trainer.step:,}, from {path}')
     if reason is None:
-        _run(corpus, batches, steps, checkpointer)
+        _run(corpus, stages, steps, checkpointer)
     else:
         print(f'Nothing is left to do. {reason}')
     _report(model_dir)
 
 
-def _run(corpus, batches, steps, checkpointer):
-    """Trains up to a step, or until a callback or a signal stops it; saves."""
-    from tfcharrnn import callbacks
+def _make_stages(corpus):
+    """Makes the data of --curriculum, or a single stage without an end."""
+    from tfcharrnn import curriculum, data
 
+    if FLAGS.curriculum is None:
+        batches = data.sequences(
+            corpus.train,
+            FLAGS.seq_length,
+            FLAGS.batch_size,
+            shuffle=FLAGS.shuffle,
+            seed=FLAGS.seed,
+        )
+        return [curriculum.Stage(batches)]
+    lengths, boundaries = curriculum.parse(FLAGS.curriculum)
+    if FLAGS.shuffle:
+        raise ValueError(
+            '--curriculum lets the rows of streams grow, but with --shuffle '
+            'there are none. Leave one of them out.'
+        )
+    if FLAGS['seq_length'].present and FLAGS.seq_length != lengths[-1]:
+        raise ValueError(
+            f'--seq_length is {FLAGS.seq_length}, but the last length of '
+            f'--curriculum is {lengths[-1]}. Leave --seq_length out.'
+        )
+    FLAGS.seq_length = lengths[-1]
+    return curriculum.growing_length(
+        corpus.train, FLAGS.batch_size, lengths, boundaries
+    )
+
+
+def _run(corpus, stages, steps, checkpointer):
+    """Trains up to a step, or until a callback or a signal stops it; saves."""
+    from tfcharrnn import callbacks, curriculum
+
+    batches = stages[-1].dataset
     trainer = checkpointer.trainer
     progress = callbacks.Progress(steps)
 
@@ -125,8 +154,9 @@ def _run(corpus, batches, steps, checkpointer):
     periodic.append((_period(FLAGS.save_every, batches), save_unless_last))
     periodic = [(period, callback) for period, callback in periodic if period]
     with contextlib.closing(progress), _catch_signals() as caught:
-        trainer.train(
-            batches,
+        curriculum.train(
+            trainer,
+            stages,
             steps,
             [progress, *(callbacks.every(*each) for each in periodic)]
             + [lambda trainer, _: _stop_if(caught, trainer)],
@@ -226,7 +256,7 @@ def _report(model_dir):
 
 
 def _make_trainer(vocab_size, steps):
-    from tfcharrnn import model, trainer
+    from tfcharrnn import curriculum, model, schedules, trainer
 
     rnn = model.CharRNN(
         vocab_size,
@@ -237,12 +267,12 @@ def _make_trainer(vocab_size, steps):
         FLAGS.dropout,
         FLAGS.precision,
     )
-    return trainer.Trainer(
-        rnn,
-        _make_optimizer(steps),
-        clip_norm=FLAGS.clip_norm or None,
-        seed=FLAGS.seed,
-    )
+    options = {'clip_norm': FLAGS.clip_norm or None, 'seed': FLAGS.seed}
+    optimizer = _make_optimizer(steps)
+    if FLAGS.sampling_probability is None:
+        return trainer.Trainer(rnn, optimizer, **options)
+    probability = schedules.parse(FLAGS.sampling_probability)
+    return curriculum.ScheduledSampling(rnn, optimizer, probability, **options)
 
 
 def _make_optimizer(steps):
