@@ -69,6 +69,7 @@ OPERATIONS = {
     '*': operator.mul,
     **COMPARISONS,
 }
+VALID_BATCHES = 10
 WIDTH_STEP = 16  # Rows are padded to a multiple, for few shapes.
 
 
@@ -211,18 +212,18 @@ def make_rows(vocabulary, examples):
     return inputs, targets, mask
 
 
-def make_batches(vocabulary, task, levels, weights, seed, held_out=False):
+def make_batches(vocabulary, levels, length, weights, seed, held_out=False):
     """Makes batches of examples whose levels are drawn by weights.
 
     Batch number `position` is a function of the seed and the position, so a
     run that was stopped goes on with the same examples.
     """
-    batch_size, length = FLAGS.batch_size, FLAGS.eval_every
+    batch_size = FLAGS.batch_size
 
     def draw_example(draw):
         level = draw.choices(levels, weights)[0]
         for _ in range(100):
-            example = make_example(draw, task, *level)
+            example = make_example(draw, FLAGS.task, *level)
             if is_held_out(example) == held_out:
                 break
         return example  # Of a level with few, whatever it is.
@@ -244,7 +245,6 @@ def make_batches(vocabulary, task, levels, weights, seed, held_out=False):
 
         return tf.data.Dataset.range(start, length).map(make_batch)
 
-    # A pass, which has no end of its own, is what is between evaluations.
     first = [draw_rows(position)[2] for position in range(4)]
     num_chars = int(np.mean([mask.sum() for mask in first]) * length)
     return tfcharrnn.data.Batches(
@@ -257,7 +257,7 @@ def run(strategy, seed, model_dir):
     tf.keras.utils.set_random_seed(seed)
     vocabulary = tfcharrnn.Vocabulary(CHARACTERS)
     levels = make_levels(FLAGS.task, FLAGS.size, FLAGS.nesting)
-    make = functools.partial(make_batches, vocabulary, FLAGS.task, levels)
+    make = functools.partial(make_batches, vocabulary, levels)
     model = tfcharrnn.CharRNN(
         len(vocabulary),
         embedding_dim=None,
@@ -272,7 +272,7 @@ def run(strategy, seed, model_dir):
     checkpointer.restore()
     stages = curriculum.levels(
         strategy,
-        lambda weights: make(weights, seed),
+        lambda weights: make(FLAGS.eval_every, weights, seed),
         len(levels),
         until=lambda metrics: metrics['accuracy'] >= FLAGS.enough,
         every=FLAGS.eval_every,
@@ -280,9 +280,9 @@ def run(strategy, seed, model_dir):
         steps_per_level=max(1, FLAGS.steps // (2 * len(levels))),
     )
     last_level = np.eye(len(levels))[-1]
-    valid = make(last_level, seed=0, held_out=True)
+    valid = make(VALID_BATCHES, last_level, seed=0, held_out=True)
     each_time = [
-        tfcharrnn.callbacks.Evaluate(FirstBatches(valid, 10)),
+        tfcharrnn.callbacks.Evaluate(valid),
         tfcharrnn.callbacks.JsonLines(model_dir / 'metrics.jsonl'),
         checkpointer,
     ]
@@ -293,18 +293,6 @@ def run(strategy, seed, model_dir):
         FLAGS.steps,
         [every(FLAGS.eval_every, callback) for callback in each_time],
     )
-
-
-class FirstBatches:
-    """The first batches of others, as all that there is to evaluate."""
-
-    def __init__(self, batches, number):
-        self.batch_size = batches.batch_size
-        self.starting_at = batches.starting_at
-        self._number = number
-
-    def __len__(self):
-        return self._number
 
 
 def main():
