@@ -27,11 +27,17 @@ LEVELS = (
         'data': ('vocabulary',),
         'model': ('cells', 'kernels', 'regularization'),
     },
+    {'trainer': ('data.Batch', 'losses')},
     {
-        'trainer': ('data.Batch', 'losses'),
-        'curriculum': ('data', 'schedules'),
+        'checkpoints': ('files', 'vocabulary', 'model'),
+        'curriculum': (
+            'data',
+            'sampling',
+            'schedules',
+            'trainer',
+            'vocabulary',
+        ),
     },
-    {'checkpoints': ('files', 'vocabulary', 'model')},
     {
         'generator': (
             'vocabulary',
@@ -67,6 +73,8 @@ CLASSES = {
     'Generator': 'generator',
     'LSTM': 'kernels',
     'RNNCell': 'cells',
+    'ScheduledSampling': 'curriculum',
+    'Stage': 'curriculum',
     'Trainer': 'trainer',
     'VanillaRNN': 'cells',
     'Vocabulary': 'vocabulary',

@@ -86,7 +86,8 @@ class ExampleTest(tf.test.TestCase, parameterized.TestCase):
 
     def run_main(self, module, *args, **values):
         """Returns what the example prints."""
-        values = {'corpus': self.corpus, **values}
+        if 'corpus' in flags.FLAGS:
+            values = {'corpus': self.corpus, **values}
         if 'model_dir' in flags.FLAGS:
             values = {'model_dir': self.folder / 'run', **values}
         flags.FLAGS(['', *args, *(f'--{key}={values[key]}' for key in values)])
@@ -128,7 +129,7 @@ class EveryExampleTest(tf.test.TestCase, parameterized.TestCase):
         ):
             runpy.run_path(path, run_name='__main__')
         self.assertIn(f'python examples/{name}', output.getvalue())
-        self.assertIn('--corpus', output.getvalue())
+        self.assertRegex(output.getvalue(), r'\nFlags:\n  --\w+ ')
 
     def _readme(self):
         return (FOLDER / 'README.md').read_text('utf-8')
@@ -272,6 +273,172 @@ class CustomTrainStepTest(ExampleTest):
         self.assertLen(set(losses), 2)
         vocab_size = len(set(self.corpus.read_text('utf-8')))
         self.assertAllLess(np.float32(losses), np.log(vocab_size))
+
+
+class LearningToExecuteTest(ExampleTest):
+    @parameterized.parameters(
+        ('print((5*2))', 10),
+        ('print((7-12))', -5),
+        ('print((9 if 3<4 else 8))', 9),
+        ('print((9 if (2*2)<4 else 8))', 8),
+        ('a=5\nfor x in range(3):a-=4\nprint(a)', -7),
+        ('b=(1+2)\nfor x in range(2):b+=b\nprint((b*10))', 120),
+    )
+    def test_the_parser_computes(self, program, expected):
+        parser = self.load('learning_to_execute').Parser()
+        self.assertEqual(parser.run(program), expected)
+
+    @parameterized.parameters('print((5+)', 'print(5', 'print(5)6', 'a 5')
+    def test_the_parser_knows_what_is_no_program(self, program):
+        parser = self.load('learning_to_execute').Parser()
+        with self.assertRaises((ValueError, KeyError, IndexError)):
+            parser.run(program)
+
+    @parameterized.product(size=(1, 4), nesting=(1, 2, 5))
+    def test_programs_are_python_and_print_what_python_prints(
+        self, size, nesting
+    ):
+        example = self.load('learning_to_execute')
+        draw = random.Random(0)
+        kinds = set()
+        for _ in range(100):
+            program, output = example.make_example(
+                draw, 'program', size, nesting
+            )
+            self.assertContainsSubset(program + output, example.CHARACTERS)
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                exec(program, {})
+            self.assertEqual(printed.getvalue(), output.replace('.', '\n'))
+            kinds |= {
+                kind for kind in ('if', 'for', '*', '-') if kind in program
+            }
+        self.assertLen(kinds, 4)
+
+    def test_the_simpler_tasks(self):
+        example = self.load('learning_to_execute')
+        draw = random.Random(0)
+        read, written = example.make_example(draw, 'addition', 3, 1)
+        one, other = map(
+            int, re.fullmatch(r'print\((\d+)\+(\d+)\)\n', read).groups()
+        )
+        self.assertEqual(written, f'{one + other}.')
+        for task, step in (('copy', 1), ('reverse', -1)):
+            read, written = example.make_example(draw, task, 6, 1)
+            self.assertRegex(written, r'^\d{6}\.$')
+            self.assertEqual(read[:-1][::step] + '.', written)
+
+    def test_levels_begin_with_digits(self):
+        levels = self.load('learning_to_execute').make_levels
+        self.assertEqual(
+            levels('program', 2, 2), [(1, 1), (2, 1), (1, 2), (2, 2)]
+        )
+        self.assertEqual(levels('copy', 2, 2), [(1, 1), (2, 1)])
+
+    def make(self, example, *weights, **options):
+        flags.FLAGS(['', '--task=addition', '--batch_size=8'])
+        vocabulary = tfcharrnn.Vocabulary(example.CHARACTERS)
+        levels = example.make_levels('addition', len(weights), 1)
+        return vocabulary, example.make_batches(
+            vocabulary, levels, 5, weights, **options
+        )
+
+    def test_the_output_alone_counts(self):
+        example = self.load('learning_to_execute')
+        vocabulary, batches = self.make(example, 0, 0, 1, seed=0)
+        for batch in batches.starting_at(0).take(3):
+            for inputs, targets, mask in zip(*batch[:3], strict=True):
+                output = vocabulary.decode(targets[mask])
+                read = vocabulary.decode(inputs).split('\n')[0]
+                one, other = re.findall(r'\d{3}', read)
+                self.assertEqual(output, f'{int(one) + int(other)}.')
+
+    def test_examples_are_a_function_of_seed_and_position(self):
+        example = self.load('learning_to_execute')
+        _, batches = self.make(example, 1, 1, seed=3)
+        _, again = self.make(example, 1, 1, seed=3)
+        _, other = self.make(example, 1, 1, seed=4)
+        whole = [b.targets for b in batches.starting_at(0).take(12)]
+        rest = [b.targets for b in again.starting_at(7).take(5)]
+        for one, two in zip(whole[7:], rest, strict=True):
+            self.assertAllEqual(one, two)
+        first = next(iter(other)).targets
+        self.assertNotEqual(first.numpy().tobytes(), whole[0].numpy().tobytes())
+
+    def test_what_is_validated_is_not_in_training(self):
+        example = self.load('learning_to_execute')
+        programs = []
+        for held_out in (False, True):
+            vocabulary, batches = self.make(
+                example, 0, 0, 1, seed=0, held_out=held_out
+            )
+            programs.append(
+                {
+                    vocabulary.decode(row).split('\n')[0]
+                    for batch in batches
+                    for row in batch.inputs
+                }
+            )
+        self.assertEmpty(programs[0] & programs[1])
+
+    def test_compares_the_strategies_and_goes_on(self):
+        example = self.load('learning_to_execute')
+        settings = {
+            'task': 'copy', 'size': 2, 'steps': 8, 'eval_every': 2,
+            'batch_size': 4, 'rnn_units': 8, 'seeds': '0,1',
+            'strategies': 'none,combined',
+        }  # fmt: skip
+        output = self.run_main(example, **settings)
+        for name in ('none', 'combined'):
+            self.assertRegex(output, rf'\n{name} +2 +0\.\d{{4}}')
+        again = self.run_main(example, **settings)
+        self.assertEqual(*(o[o.index('\nvariant') :] for o in (output, again)))
+
+
+class ProfessorForcingTest(ExampleTest):
+    def make(self, example, units=8):
+        tf.random.set_seed(0)
+        flags.FLAGS(['', '--judge_units=4'])
+        model = tfcharrnn.CharRNN(toys.VOCAB, 3, units)
+        return example.ProfessorForcing(model, tf.keras.optimizers.SGD(0.1))
+
+    def test_what_is_written_begins_as_the_text_and_goes_on_as_the_model(self):
+        example = self.load('professor_forcing')
+        trainer = self.make(example)
+        trainer.model.bias.assign(100.0 * tf.one_hot(3, toys.VOCAB))
+        (batch,) = toys.random_batches(number=1)
+        written = trainer.write(batch, trainer.model.initial_state(4))
+        self.assertAllEqual(written[:, 0], batch.inputs[:, 0])
+        self.assertAllEqual(written[:, 1:], tf.fill([4, 4], 3))
+
+    def test_without_weight_it_is_teacher_forcing_and_the_judge_learns(self):
+        example = self.load('professor_forcing')
+        trainer = self.make(example)
+        trainer.weight = 0.0
+        judge = [v.numpy() for v in trainer.judge.trainable_variables]
+        tf.random.set_seed(0)
+        plain = tfcharrnn.Trainer(
+            copy.deepcopy(trainer.model), tf.keras.optimizers.SGD(0.1)
+        )
+        for each in trainer, plain:
+            metrics = each.train(toys.streams(), steps=4)
+            self.assertGreater(metrics['accuracy'], 0.0)
+        self.assertAllClose(
+            [v.numpy() for v in trainer.model.trainable_variables],
+            [v.numpy() for v in plain.model.trainable_variables],
+        )
+        for old, new in zip(
+            judge, trainer.judge.trainable_variables, strict=True
+        ):
+            self.assertNotAllClose(old, new)
+
+    def test_compares_three_ways_of_training(self):
+        example = self.load('professor_forcing')
+        example.OPEN_LOOP, example.NUM_TEXTS = 20, 2
+        output = self.run_main(
+            example, num_chars=2_000, seq_length=5, rnn_units=8, epochs=1
+        )
+        rows = re.findall(r'^(\w+ \w+) +\d+\.\d+ ', output, re.MULTILINE)
+        self.assertEqual(rows, [*example.TRAINERS, 'true text'])
 
 
 class CallbacksTest(ExampleTest):

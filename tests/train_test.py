@@ -233,7 +233,10 @@ class FirstRunTest(TrainTest):
     def test_the_flags_of_the_run_are_all_flags(self):
         text = (self.model_dir / 'run.flags').read_text()
         written = set(re.findall('^--([a-z_0-9]+)=', text, re.MULTILINE))
-        unset = {'overwrite', 'epochs', 'weight_decay'}
+        unset = {'overwrite', 'epochs', 'weight_decay'} | {
+            'curriculum',
+            'sampling_probability',
+        }
         self.assertEqual(written, {*train.FLAGS} - {'verbosity'} - unset)
 
     def test_the_model_dir_is_named_after_the_corpus(self):
@@ -444,6 +447,28 @@ class SettingsTest(TrainTest):
         passes = int(re.search(r'([\d,]+) to a pass', out)[1])
         self.assertEqual(max(steps('bard')), 2 * passes)
 
+    def test_epochs_are_as_many_characters_with_a_curriculum(self):
+        self.train('--epochs=3')
+        plain = sum(line['num_chars'] for line in metrics('bard'))
+        shutil.rmtree('bard')
+        self.train('--epochs=3', '--curriculum=length:2@20,5@50,10')
+        grown = sum(line['num_chars'] for line in metrics('bard'))
+        self.assertAlmostEqual(grown / plain, 1.0, places=1)
+
+    @parameterized.parameters(
+        '--curriculum=length:2@8,4@20,10',
+        '--sampling_probability=linear:0:1:20',
+    )
+    def test_what_changes_in_training_goes_on_after_a_restart(self, flag):
+        self.train('--steps=30', flag, '--model_dir=whole')
+        for steps in (8, 13, 30):
+            self.train(f'--steps={steps}', flag)
+        self.assertEqual(weights('bard'), weights('whole'))
+        self.train('--steps=30', '--model_dir=plain')
+        self.assertNotEqual(weights('bard'), weights('plain'))
+        self.assert_done('--flagfile=bard/run.flags', '--model_dir=again')
+        self.assertEqual(weights('again'), weights('whole'))
+
     def test_a_larger_model_without_an_embedding(self):
         self.train(
             *('--steps=2', '--cell=lstm', '--num_layers=2', '--dropout=0.5'),
@@ -648,6 +673,11 @@ class MistakesTest(TrainTest):
         ('--lr_schedule=linear:1', 'linear:1'),
         ('--lr_schedule=1e-3@soon,1e-4', 'soon'),
         ('--dropout=1', 'dropout'),
+        ('--curriculum=25,50', 'is length:25@1000,50@3000,100.*`25,50`'),
+        ('--curriculum=length:5@10,8', 'seq_length is 10.*--curriculum is 8'),
+        ('--curriculum=length:5@9,10 --shuffle', '--shuffle'),
+        ('--curriculum=length:5@9,1000000 --seq_length=1000000', 'too short'),
+        ('--sampling_probability=half', 'schedule is a number.*`half`'),
         ('--valid_fraction=1', '1.0'),
         ('--valid_fraction=0.6 --test_fraction=0.6', '0.6'),
         ('--early_stopping=3 --valid_fraction=0', '--early_stopping needs'),

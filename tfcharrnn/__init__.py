@@ -38,6 +38,7 @@ _MODULES = (
     'checkpoints',
     'commands',
     'corpus',
+    'curriculum',
     'data',
     'files',
     'generator',
@@ -60,6 +61,8 @@ _MODULE_OF = {
     'Generator': 'generator',
     'LSTM': 'kernels',
     'RNNCell': 'cells',
+    'ScheduledSampling': 'curriculum',
+    'Stage': 'curriculum',
     'Trainer': 'trainer',
     'VanillaRNN': 'cells',
     'Vocabulary': 'vocabulary',
@@ -73,6 +76,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers
         checkpoints,
         commands,
         corpus,
+        curriculum,
         data,
         files,
         generator,
@@ -89,6 +93,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers
     from tfcharrnn.cells import RNNCell, VanillaRNN
     from tfcharrnn.checkpoints import Checkpointer
     from tfcharrnn.corpus import Corpus
+    from tfcharrnn.curriculum import ScheduledSampling, Stage
     from tfcharrnn.data import Batch
     from tfcharrnn.generator import Generator
     from tfcharrnn.kernels import GRU, LSTM

@@ -164,6 +164,147 @@ def _finish(dataset):
     return dataset.prefetch(_PREFETCH).with_options(options)
 
 
+class Streams(Batches):
+    """What `sequences` makes of a text: batches whose rows go on.
+
+    Another `seq_length` may take over in the middle of a pass. The strips
+    stay, so a row goes on at the character where it stopped, and the state
+    with it: no character comes twice, none is left out.
+
+        seq_length=2     t o|_ b|
+        seq_length=3             e _ o|r t o|
+
+        >>> short = sequences(np.arange(13), seq_length=2, batch_size=1)
+        >>> long = sequences(np.arange(13), seq_length=3, batch_size=1)
+        >>> num_read = long.num_read_after(short, position=2)
+        >>> num_read
+        4
+        >>> for batch in long.starting_at(0, num_read).take(3):
+        ...     print(batch.inputs.numpy(), batch.reset.numpy())
+        [[4 5 6]] [False]
+        [[7 8 9]] [False]
+        [[10 11  0]] [False]
+    """
+
+    def __init__(
+        self,
+        ids: np.ndarray,
+        seq_length: int,
+        batch_size: int,
+        warmup: int = 0,
+        shift_seed: int | None = None,
+    ):
+        """Cuts checked ids into strips: use `sequences`."""
+        self._ids = ids
+        self._warmup = warmup
+        self._shift_seed = shift_seed
+        per_row, num_longer = divmod(len(ids) - 1, batch_size)
+        # The first rows are one longer, as in np.array_split.
+        rows = np.arange(batch_size)
+        self._starts = rows * per_row + np.minimum(rows, num_longer)
+        self._counts = per_row + (rows < num_longer)
+        self._cut = _cutter(ids)
+        # Characters that a strip begins earlier, where it is not the first.
+        most = warmup + (seq_length - 1 if shift_seed is not None else 0)
+        self._most_early = np.minimum(most, self._starts)
+        super().__init__(
+            self._strips,
+            math.ceil(max(self._counts + self._most_early) / seq_length),
+            batch_size,
+            seq_length,
+            num_chars=len(ids) - 1,
+        )
+
+    def starting_at(
+        self, position: int | tf.Tensor, num_read: int = 0
+    ) -> tf.data.Dataset:
+        """Makes the endless dataset of all batches from one of them on.
+
+        Args:
+            position: Number of the first batch, counted from the very first.
+            num_read: Characters of each row that had been read before the
+                very first batch, which begins there: see `num_read_after`.
+
+        Returns:
+            A `tf.data.Dataset` of `Batch`.
+
+        Raises:
+            ValueError: `position` is negative.
+        """
+        if not num_read:
+            return super().starting_at(position)
+        left = self._num_left(num_read)
+        if position >= left:  # That pass is over.
+            return super().starting_at(position - left)
+        rest = self._strips(0, position, num_read).take(left - position)
+        return _finish(rest.concatenate(super().starting_at(0)))
+
+    def num_read_after(
+        self, other: Batches, position: int, num_read: int = 0
+    ) -> int:
+        """Returns how much of each row was read, if `other` has these rows.
+
+        Args:
+            other: What was trained on before.
+            position: The number of its next batch.
+            num_read: What `other` itself was begun with.
+
+        Returns:
+            Characters of each row; 0 if the rows do not go on: at the end of
+            a pass, or where `other` has another text or number of rows, or
+            one of the two a `warmup` or `shift`.
+        """
+        if (
+            not isinstance(other, Streams)
+            or other.batch_size != self.batch_size
+            or other._most_early.any()
+            or self._most_early.any()
+            or not _same_text(other._ids, self._ids)
+        ):
+            return 0
+        left = other._num_left(num_read)
+        if position < left:
+            return num_read + position * other.seq_length
+        return (position - left) % len(other) * other.seq_length
+
+    def _num_left(self, num_read):
+        """Returns the number of batches from a character of the rows on."""
+        return math.ceil((self._counts[0] - num_read) / self.seq_length)
+
+    def _strips(self, number, place, num_read=0):
+        """Makes the batches of a pass, from a place on, without an end."""
+        early = self._early(number)
+
+        def make_batch(place):
+            done = num_read + place * self.seq_length
+            inputs, targets, mask = self._cut(
+                self._starts - early + done,
+                self._counts + early - done,
+                self.seq_length,
+            )
+            if self._most_early.any():
+                position = done + tf.range(self.seq_length, dtype=tf.int64)
+                mask &= position >= early[:, tf.newaxis]
+            reset = tf.fill([self.batch_size], done == 0)
+            return Batch(inputs, targets, mask, reset)
+
+        return tf.data.Dataset.range(place, tf.int64.max).map(make_batch)
+
+    def _early(self, number):
+        """Returns how much earlier each strip begins in a pass."""
+        if self._shift_seed is None:
+            return self._most_early
+        shift = tf.random.stateless_uniform(
+            [],
+            [self._shift_seed, number],
+            0,
+            self.seq_length,
+            tf.int64,
+            alg='philox',
+        )
+        return tf.minimum(self._warmup + shift, self._starts)
+
+
 def sequences(
     ids: npt.ArrayLike,
     seq_length: int,
@@ -202,7 +343,8 @@ def sequences(
     would carry that of an unrelated text.
 
     The strips depend on the text and on `batch_size` alone: with another
-    `seq_length` every row reads the same characters in the same order.
+    `seq_length` every row reads the same characters in the same order, and
+    training may change from one to the other anywhere (see `Streams`).
 
     A strip but the first can begin earlier than it is scored, in the strip
     before it, so that the model knows where it is: by `warmup` characters, to
@@ -252,9 +394,8 @@ def sequences(
             f'each row needs `seq_length + 1` ({seq_length + 1}). Use a longer '
             f'text, or a smaller `batch_size` or `seq_length`.'
         )
-    if shift:
-        return _streams(ids, seq_length, batch_size, warmup, seed)
-    return _streams(ids, seq_length, batch_size, warmup)
+    shift_seed = seed if shift else None
+    return Streams(ids, seq_length, batch_size, warmup, shift_seed)
 
 
 def windows(
@@ -381,43 +522,76 @@ def lines(
     return _line_batches(ids, starts, counts, batch_size, seed)
 
 
-def _streams(ids, seq_length, batch_size, warmup, shift_seed=None):
-    """Batches of strips; each pass is shifted if there is a seed for it."""
+def chosen_lines(
+    lines: Iterable[str],
+    vocabulary: vocabulary.Vocabulary,
+    batch_size: int,
+    choose: Callable[[tf.Tensor], tf.Tensor],
+) -> Batches:
+    r"""Makes rows of the lines that a function chooses for each batch.
+
+    For an order of your own: what `choose` says of the number of the batch,
+    counted from the very first, is all there is to it. A row is a line, as in
+    `lines`. Here, the third line and one of the first two in turn:
+
+        >>> from tfcharrnn.vocabulary import Vocabulary
+        >>> vocabulary = Vocabulary('\nehnortw')
+        >>> def choose(position):
+        ...     return tf.stack([2, position % 2])
+        >>> batches = chosen_lines(
+        ...     ['one', 'two', 'three'], vocabulary, 2, choose
+        ... )
+        >>> for batch in batches.starting_at(0).take(2):
+        ...     print([vocabulary.decode(row) for row in batch.targets])
+        ['three\n', 'one\n\n\n']
+        ['three\n', 'two\n\n\n']
+
+    Args:
+        lines: Texts that are not empty and have no newline in them.
+        vocabulary: Of all characters, the newline among them.
+        batch_size: Lines of a batch (B).
+        choose: `choose(position)` returns [B] int64 numbers of lines; in the
+            graph, and of nothing but the position, a scalar int64 tensor.
+
+    Returns:
+        Batches of shape [B, T] whose passes are `ceil(len(lines) / B)` batches
+        long, in name only. T is the longest of the batch, rounded up: there
+        are few shapes. `reset` is True.
+
+    Raises:
+        ValueError: There is no line, one is empty, has a newline or an unseen
+            character, the vocabulary lacks the newline, or an argument is of
+            another kind than said above.
+        TypeError: `lines` is not made of strings, or is a single one.
+    """
+    batch_size = _check_positive('batch_size', batch_size)
+    lines = lines if isinstance(lines, str) else list(lines)
+    if not isinstance(lines, str) and '' in lines:
+        raise ValueError(
+            f'Line {lines.index("")} is empty. Leave empty lines out, and '
+            'number the lines without them.'
+        )
+    ids, _, sorted_counts = _encode_lines(lines, vocabulary, None)
+    counts = np.array([len(line) + 1 for line in lines])
+    starts = np.cumsum(counts) - counts
+    _, rounded = _bucket(sorted_counts)
+    widths = _to_tensor(np.unique(rounded))
+    length = math.ceil(len(lines) / batch_size)
+    num_chars, seq_length = int(counts.sum()), int(counts.max())
     cut = _cutter(ids)
-    per_row, num_longer = divmod(len(ids) - 1, batch_size)
-    # The first rows are one longer, as in np.array_split.
-    rows = np.arange(batch_size)
-    strip_starts = rows * per_row + np.minimum(rows, num_longer)
-    strip_counts = per_row + (rows < num_longer)
-    most = warmup + (seq_length - 1 if shift_seed is not None else 0)
-    longest = max(strip_counts + np.minimum(most, strip_starts))
-    length = math.ceil(longest / seq_length)
+    starts, counts = _to_tensor(starts), _to_tensor(counts)
 
     def one_pass(number, start):
-        early = warmup
-        if shift_seed is not None:
-            early += tf.random.stateless_uniform(
-                [], [shift_seed, number], 0, seq_length, tf.int64, alg='philox'
-            )
-        early = tf.minimum(tf.cast(early, tf.int64), strip_starts)
-
         def make_batch(place):
-            done = place * seq_length
-            inputs, targets, mask = cut(
-                strip_starts - early + done,
-                strip_counts + early - done,
-                seq_length,
-            )
-            if most:
-                position = done + tf.range(seq_length, dtype=tf.int64)
-                mask &= position >= early[:, tf.newaxis]
-            return Batch(
-                inputs, targets, mask, tf.fill([batch_size], place == 0)
-            )
+            line = choose(number * length + place)
+            row_counts = tf.gather(counts, line)
+            bucket = tf.searchsorted(widths, [tf.reduce_max(row_counts)])[0]
+            row = cut(tf.gather(starts, line), row_counts, widths[bucket])
+            row = [tf.ensure_shape(x, [batch_size, None]) for x in row]
+            return Batch(*row, reset=tf.fill([batch_size], True))
 
         return tf.data.Dataset.range(start, length).map(make_batch)
 
-    num_chars = len(ids) - 1
     return Batches(one_pass, length, batch_size, seq_length, num_chars)
 
 
@@ -631,6 +805,14 @@ def _check_ids(ids):
             f'`Vocabulary.encode`.'
         )
     return ids
+
+
+def _same_text(ids, other):
+    # The view of one and the same array is made anew at each look at it.
+    same_memory = ids.ctypes.data == other.ctypes.data
+    if len(ids) != len(other) or ids.dtype != other.dtype:
+        return False
+    return same_memory or np.array_equal(ids, other)
 
 
 def _check_length(num_chars, seq_length):

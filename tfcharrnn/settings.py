@@ -55,6 +55,20 @@ _bool(
     False,
     'In each pass the streams are cut into chunks at other places.',
 )
+_string(
+    'curriculum',
+    None,
+    'Rows that grow, instead of --seq_length: length:25@1000,50@3000,100 has '
+    'rows of 25 characters up to step 1000, of 50 up to step 3000, then of '
+    '100. With --epochs it sees as many characters as without.',
+)
+_string(
+    'sampling_probability',
+    None,
+    "Scheduled sampling: how often an input is the model's own sample instead "
+    "of the text's. A number, or a schedule such as linear:0:0.5:5000, from 0 "
+    'to 0.5 in 5000 steps.',
+)
 _enum(
     'cell', 'gru', ['gru', 'lstm', 'mingru', 'vanilla'], 'The recurrent cell.'
 )

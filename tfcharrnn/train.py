@@ -73,17 +73,14 @@ def _train(corpus, model_dir):
     """Trains on a corpus, from the last checkpoint on."""
     import tensorflow as tf
 
-    from tfcharrnn import checkpoints, data
+    from tfcharrnn import checkpoints, curriculum
 
-    batches = data.sequences(
-        corpus.train,
-        FLAGS.seq_length,
-        FLAGS.batch_size,
-        shuffle=FLAGS.shuffle,
-        shift=FLAGS.shift,
-        seed=FLAGS.seed,
+    stages = _make_stages(corpus)
+    batches = stages[-1].dataset
+    epochs = FLAGS.epochs or 10
+    steps = FLAGS.steps or curriculum.count_steps(
+        stages, epochs * batches.num_chars
     )
-    steps = FLAGS.steps or (FLAGS.epochs or 10) * len(batches)
     share = tf.Variable(1.0, trainable=False)  # Of the learning rate.
     trainer = _make_trainer(len(corpus.vocabulary), steps, share)
     # Raises if it has unseen characters: now, while nothing is changed.
@@ -95,11 +92,11 @@ def _train(corpus, model_dir):
         checkpointer = checkpoints.Checkpointer(
             model_dir, trainer, corpus.vocabulary, max_to_keep=FLAGS.max_to_keep
         )
-        _go_on(corpus, batches, steps, checkpointer, share)
+        _go_on(corpus, stages, steps, checkpointer, share)
     _report(model_dir)
 
 
-def _go_on(corpus, batches, steps, checkpointer, share):
+def _go_on(corpus, stages, steps, checkpointer, share):
     """Trains from the last checkpoint on, if there is something left to do."""
     trainer = checkpointer.trainer
     model_dir = pathlib.Path(checkpointer.model_dir)
@@ -112,20 +109,52 @@ def _go_on(corpus, batches, steps, checkpointer, share):
     print(corpus)
     print(
         f'{trainer.model.num_parameters:,} parameters in {FLAGS.precision}; '
-        f'{steps:,} steps, {len(batches):,} to a pass'
+        f'{steps:,} steps, {len(stages[-1].dataset):,} to a pass'
     )
     if path is not None:
         print(f'Going on at step {trainer.step:,}, from {path}')
     if reason is None:
-        _run(corpus, batches, steps, _Rollback(checkpointer, share))
+        _run(corpus, stages, steps, _Rollback(checkpointer, share))
     else:
         print(f'Nothing is left to do. {reason}')
 
 
-def _run(corpus, batches, steps, rollback):
-    """Trains up to a step, or until a callback or a signal stops it; saves."""
-    from tfcharrnn import callbacks
+def _make_stages(corpus):
+    """Makes the data of --curriculum, or a single stage without an end."""
+    from tfcharrnn import curriculum, data
 
+    if FLAGS.curriculum is None:
+        batches = data.sequences(
+            corpus.train,
+            FLAGS.seq_length,
+            FLAGS.batch_size,
+            shuffle=FLAGS.shuffle,
+            shift=FLAGS.shift,
+            seed=FLAGS.seed,
+        )
+        return [curriculum.Stage(batches)]
+    lengths, boundaries = curriculum.parse(FLAGS.curriculum)
+    if FLAGS.shuffle or FLAGS.shift:
+        raise ValueError(
+            '--curriculum lets the rows of streams grow, each from where it '
+            'is; leave --shuffle and --shift out.'
+        )
+    if FLAGS['seq_length'].present and FLAGS.seq_length != lengths[-1]:
+        raise ValueError(
+            f'--seq_length is {FLAGS.seq_length}, but the last length of '
+            f'--curriculum is {lengths[-1]}. Leave --seq_length out.'
+        )
+    FLAGS.seq_length = lengths[-1]
+    return curriculum.growing_length(
+        corpus.train, FLAGS.batch_size, lengths, boundaries
+    )
+
+
+def _run(corpus, stages, steps, rollback):
+    """Trains up to a step, or until a callback or a signal stops it; saves."""
+    from tfcharrnn import callbacks, curriculum
+
+    batches = stages[-1].dataset
     checkpointer = rollback.checkpointer
     trainer = checkpointer.trainer
     progress = callbacks.Progress(steps)
@@ -144,7 +173,7 @@ def _run(corpus, batches, steps, rollback):
         calls.append(lambda trainer, _: _stop_if(caught, trainer))
         while True:
             try:
-                trainer.train(batches, steps, calls)
+                curriculum.train(trainer, stages, steps, calls)
                 reason = _reason_to_end(trainer, steps)
                 if reason is not None:
                     _call_at_the_end(trainer, periodic)
@@ -309,7 +338,7 @@ def _check_memory(vocab_size):
 
 
 def _make_trainer(vocab_size, steps, share):
-    from tfcharrnn import model, trainer
+    from tfcharrnn import curriculum, model, schedules, trainer
 
     _check_memory(vocab_size)
     rnn = model.CharRNN(
@@ -326,13 +355,16 @@ def _make_trainer(vocab_size, steps, share):
         activation_penalty=FLAGS.activation_penalty,
         slowness_penalty=FLAGS.slowness_penalty,
     )
-    return trainer.Trainer(
-        rnn,
-        _make_optimizer(steps, share),
-        clip_norm=FLAGS.clip_norm or None,
-        average=FLAGS.average or None,
-        seed=FLAGS.seed,
-    )
+    optimizer = _make_optimizer(steps, share)
+    options = {
+        'clip_norm': FLAGS.clip_norm or None,
+        'average': FLAGS.average or None,
+        'seed': FLAGS.seed,
+    }
+    if FLAGS.sampling_probability is None:
+        return trainer.Trainer(rnn, optimizer, **options)
+    probability = schedules.parse(FLAGS.sampling_probability)
+    return curriculum.ScheduledSampling(rnn, optimizer, probability, **options)
 
 
 def _make_optimizer(steps, share):

@@ -28,7 +28,11 @@ _FINITE = ('loss', 'gradient_norm')
 
 
 class Dataset(Protocol):
-    """What the trainer needs of its data; `data.Batches` has it."""
+    """What the trainer needs of its data; `data.Batches` has it.
+
+    One whose rows can go on where those of another stopped has besides
+    `num_read_after` and the `num_read` of `starting_at`, as `data.Streams`.
+    """
 
     batch_size: int
 
@@ -130,7 +134,14 @@ class Trainer:
         )
         self._average = average
         self.averages = [] if average is None else self._make_averages()
+        # The dataset that `train` was given last, and how many there were.
+        self._given = None
+        self._num_given = 0
+        # Which of them position and state are of, and how many characters of
+        # each row had been read when it was begun.
         self._dataset = None
+        self._number = 0
+        self._num_read = 0
         self._state = None
         self._restored_state: list[np.ndarray] | None = None
         # Sums since the last multiple of each period at which one is called.
@@ -160,8 +171,14 @@ class Trainer:
 
         Where that step is reached already, nothing happens: a program that
         restores a checkpoint and then trains can be started any number of
-        times. The same `dataset` goes on where it stopped, with its state;
-        another one starts at its beginning, from the zero state.
+        times. The same `dataset` goes on where it stopped, with its state.
+        Another one starts at its beginning, from the zero state; only if it
+        has the rows of the one before, as two `data.sequences` of a text with
+        the same `batch_size` have, all rows and states go on where they are.
+
+        A checkpoint knows on which of the datasets it was made: the first, the
+        second. So a program that trains on several, one after the other, is
+        started again as it is, and gives all of them again in their order.
 
         Args:
             dataset: `data.Batches`, or anything like it (see `Dataset`).
@@ -185,12 +202,13 @@ class Trainer:
         """
         callbacks = [(getattr(c, 'steps', None), c) for c in callbacks]
         self.stop_training = False
+        self._give(dataset)
         iterator = None
         whole = losses.Sums()
         while self.step < steps and not self.stop_training:
             if iterator is None:
                 self._enter(dataset, callbacks)
-                iterator = self._iterate(dataset, self.position)
+                iterator = self._iterate(dataset, self.position, self._num_read)
             pairs = self._run_loop(iterator, self._next_loop(steps, callbacks))
             for each in pairs:
                 whole.add(each)
@@ -365,6 +383,8 @@ class Trainer:
             state = [self._gather(x) for x in tf.nest.flatten(state)]
         return {
             'position': self.position,
+            'dataset': self._number,
+            'num_read': self._num_read,
             'record': self.record,
             'windows': {k: v.pairs for k, v in self._windows.items()},
             'state': state,
@@ -373,11 +393,15 @@ class Trainer:
     @progress.setter
     def progress(self, progress: dict[str, Any]) -> None:
         self.position = progress['position']
+        # Older checkpoints know of a single dataset.
+        self._number = progress.get('dataset', 1)
+        self._num_read = progress.get('num_read', 0)
         self.record = progress['record']
         windows = progress['windows'].items()
         self._windows = {int(k): losses.Sums(v) for k, v in windows}
         self._restored_state = progress['state']
-        self._dataset = None
+        self._dataset = self._state = self._given = None
+        self._num_given = 0
 
     def _enter(self, dataset, callbacks):
         """Makes windows, state and position ready to go on."""
@@ -386,17 +410,38 @@ class Trainer:
         self._windows = {
             k: window for k, window in self._windows.items() if k in periods
         }
-        if dataset is self._dataset:
-            return
-        self._check_rows(dataset)
-        state = self.model.initial_state(dataset.batch_size)
-        if self._restored_state is not None:
-            state = _fit(self._restored_state, state)
-        elif self._dataset is not None:
-            self.position = 0
+        if dataset is not self._dataset:
+            self._check_rows(dataset)
+            fresh = self._dataset is None and self._restored_state is None
+            if not fresh and self._num_given > self._number:
+                self._begin(dataset)
+        if self._state is None:
+            self._check_rows(dataset)
+            state = self.model.initial_state(dataset.batch_size)
+            if self._restored_state is not None:
+                state = _fit(self._restored_state, state)
+            self._state = self._scatter(state)
         self._restored_state = None
-        self._state = self._scatter(state)
-        self._dataset = dataset
+        self._dataset, self._number = dataset, self._num_given
+
+    def _give(self, dataset):
+        """Counts datasets, those too on which there is nothing left to do."""
+        if dataset is not self._given:
+            self._given = dataset
+            self._num_given += 1
+        # This is the one on which the restored checkpoint was made.
+        if self._dataset is None and self._num_given == self._number:
+            self._dataset = dataset
+
+    def _begin(self, dataset):
+        """Turns to another dataset; keeps the state where its rows go on."""
+        after = getattr(dataset, 'num_read_after', None)
+        num_read = 0
+        if after and self._dataset is not None:
+            num_read = after(self._dataset, self.position, self._num_read)
+        if not num_read:
+            self._state = self._restored_state = None
+        self.position, self._num_read = 0, num_read
 
     def _next_loop(self, steps, callbacks):
         """Returns how many steps to make before Python is needed again."""
@@ -543,11 +588,12 @@ class Trainer:
             for row in vectors.numpy().tolist()
         ]
 
-    def _iterate(self, dataset, position):
+    def _iterate(self, dataset, position, num_read=0):
         """Returns an iterator over batches, each replica's rows apart."""
         replicas = self._strategy.num_replicas_in_sync
+        start = (position, num_read) if num_read else (position,)
         if replicas == 1:
-            return iter(dataset.starting_at(position))
+            return iter(dataset.starting_at(*start))
 
         def local(context):
             """Cuts each batch in as many as this worker has replicas."""
@@ -563,7 +609,7 @@ class Trainer:
                     parts[first : first + size], [size, rows, *x.shape[1:]]
                 )
 
-            batches = dataset.starting_at(position)
+            batches = dataset.starting_at(*start)
             return batches.map(lambda batch: Batch(*map(cut, batch))).unbatch()
 
         datasets = self._strategy.distribute_datasets_from_function(local)

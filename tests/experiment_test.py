@@ -1,0 +1,168 @@
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import pathlib
+import statistics
+import tempfile
+from unittest import mock
+
+from absl.testing import flagsaver, parameterized
+
+from tfcharrnn import commands, experiment, files
+
+SEEDS = '0', '1'
+MATPLOTLIB = importlib.util.find_spec('matplotlib') is not None
+
+
+def run(*arguments):
+    """Runs the command here; returns its status, output and errors."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    saved = flagsaver.save_flag_values(experiment.FLAGS)
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+        try:
+            commands.run(experiment.main, experiment.FLAGS, ['', *arguments])
+        except SystemExit as exit_:
+            return exit_.code, stdout.getvalue(), stderr.getvalue()
+        finally:
+            flagsaver.restore_flag_values(saved, experiment.FLAGS)
+
+
+class ExperimentTest(parameterized.TestCase):
+    """In a folder of its own; runs are made by `make_run` where it is faked."""
+
+    def setUp(self):
+        super().setUp()
+        before = os.getcwd()
+        os.chdir(self.enter_context(tempfile.TemporaryDirectory()))
+        self.addCleanup(os.chdir, before)
+        self.trained = []
+
+    def make_run(self, command):
+        """Writes what a run of three evaluations would have written."""
+        self.trained.append(command[3:])
+        flags = dict(flag[2:].split('=', 1) for flag in command[3:])
+        seed, size = int(flags['seed']), int(flags.get('rnn_units', 4))
+        lines = [
+            {
+                'step': 10 * step,
+                'num_chars': 1000,
+                'chars_per_second': 250.0,
+                'valid_loss': 3.0 - step / size - seed / 10,
+            }
+            for step in (1, 2, 3)
+        ]
+        model_dir = pathlib.Path(flags['model_dir'])
+        model_dir.mkdir(parents=True, exist_ok=True)
+        text = ''.join(f'{json.dumps(line)}\n' for line in lines)
+        files.write(model_dir / 'metrics.jsonl', text)
+        return mock.Mock(wait=lambda: 0)
+
+    def run_faked(self, *arguments):
+        popen = experiment.subprocess, 'Popen', self.make_run
+        with mock.patch.object(*popen):
+            return run(*arguments)
+
+    def test_each_variant_is_trained_with_each_seed_in_its_own_folder(self):
+        status, _, err = self.run_faked(
+            *('--corpus=a b.txt', '--lowercase', '--model_dir=runs/sizes'),
+            *('--variant=plain:', '--variant=big: --rnn_units=8'),
+            *('--seeds=3,5', '--temperatures=0.5,1'),
+        )
+        self.assertEqual((status, err), (0, ''))
+        common = {'--corpus=a b.txt', '--lowercase', '--temperatures=0.5,1'}
+        expected = [
+            common | {f'--seed={seed}', f'--model_dir=runs/sizes/{name}/{seed}'}
+            for name in ('plain', 'big')
+            for seed in (3, 5)
+        ]
+        for flags in expected[2:]:
+            flags.add('--rnn_units=8')
+        trained = [
+            {flag.replace('=True', '') for flag in flags}
+            for flags in self.trained
+        ]
+        self.assertEqual(trained, expected)
+
+    def test_the_table_has_means_and_deviations(self):
+        status, out, _ = self.run_faked(
+            *('--variant=plain:', '--variant=big: --rnn_units=8'),
+            *('--seeds=0,1,2', '--model_dir=runs'),
+        )
+        self.assertEqual(status, 0)
+        table = pathlib.Path('runs/table.txt').read_text('utf-8')
+        self.assertIn(table, out)
+        deviation = statistics.stdev([0.0, 0.1, 0.2])
+        self.assertRegex(table, r'variant +runs +valid_loss, last +best')
+        for name, loss in (('plain', 3 - 3 / 4), ('big', 3 - 3 / 8)):
+            cell = f'{loss - 0.1:.4f} ± {deviation:.4f}'
+            self.assertRegex(
+                table, rf'{name} +3 +{cell} +{cell} +3,000 +12\.0\n'
+            )
+
+    def test_the_figure_is_drawn_if_it_can_be(self):
+        arguments = '--variant=plain:', '--seeds=0,1', '--model_dir=runs'
+        if MATPLOTLIB:
+            _, out, _ = self.run_faked(*arguments)
+            self.assertIn('Drawn runs/figure.png', out)
+            start = pathlib.Path('runs/figure.png').read_bytes()[:4]
+            self.assertEqual(start, b'\x89PNG')
+        with mock.patch.object(importlib.util, 'find_spec', lambda _: None):
+            status, out, _ = self.run_faked(*arguments)
+        self.assertEqual(status, 0)
+        self.assertIn("pip install 'tfcharrnn[plots]'", out)
+
+    def test_a_run_that_stops_stops_the_experiment(self):
+        stopped = mock.Mock(wait=lambda: 130)
+        with mock.patch.object(
+            experiment.subprocess, 'Popen', return_value=stopped
+        ) as popen:
+            status, out, _ = run('--variant=plain:', '--model_dir=runs')
+        self.assertEqual(status, 130)
+        self.assertEqual(popen.call_count, 1)
+        self.assertIn('start the same command again', out)
+
+    @parameterized.parameters(
+        ((), 'nothing to compare'),
+        (('--variant=plain',), "a colon and flags.*'plain'"),
+        (('--variant=../up:',), 'is a name'),
+        (('--variant=a:', '--variant=a:'), "two variants 'a'"),
+        (('--variant=a: --rnn_unit=8',), "'a': .*rnn_unit"),
+        (('--variant=a: 8',), "'8' is no flag"),
+        (('--variant=a: --steps=8',), '--steps is the same for all'),
+        (('--variant=a:', '--seeds=0,one'), "whole numbers.*'0,one'"),
+        (('--variant=a:', '--variant=b: --rnn_units=0'), 'rnn_units'),
+    )
+    def test_mistakes_are_one_sentence_and_train_nothing(
+        self, arguments, message
+    ):
+        status, out, err = self.run_faked(*arguments)
+        self.assertEqual((status, out), (1, ''))
+        self.assertRegex(err.replace('\n', ' '), f'Error: .*{message}')
+        self.assertEmpty(self.trained)
+
+    def test_runs_that_measured_nothing_are_named(self):
+        with mock.patch.object(
+            experiment.subprocess, 'Popen', return_value=mock.Mock(wait=int)
+        ):
+            status, _, err = run('--variant=plain:', '--model_dir=runs')
+        self.assertEqual(status, 1)
+        self.assertIn('runs/plain/0', err)
+
+    def test_runs_are_really_trained(self):
+        pathlib.Path('play.txt').write_text('to be or not to be\n' * 100)
+        root = str(pathlib.Path(experiment.__file__).parent.parent)
+        with mock.patch.dict(os.environ, {'PYTHONPATH': root}):
+            status, out, err = run(
+                *('--corpus=play.txt', '--model_dir=runs', '--seeds=0'),
+                *('--epochs=2', '--batch_size=4', '--rnn_units=4'),
+                *('--sample_every=0', '--precision=float32'),
+                '--variant=growing: --curriculum=length:4@20,16',
+            )
+        self.assertEqual((status, err), (0, ''))
+        self.assertRegex(out, r'\ngrowing +1 +\d\.\d{4}')
+
+
+if __name__ == '__main__':
+    parameterized.absltest.main()
