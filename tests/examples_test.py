@@ -112,10 +112,12 @@ class EveryExampleTest(tf.test.TestCase, parameterized.TestCase):
         for path in re.findall(r'examples/\w+\.\w+', self._readme()):
             self.assertTrue((FOLDER.parent / path).exists(), path)
 
-    @parameterized.parameters('shakespeare', 'python')
+    @parameterized.parameters(
+        'shakespeare', 'python', 'shakespeare_1min', 'shakespeare_10min'
+    )
     def test_a_flagfile_of_train_names_text_and_folder(self, name):
         values = read_flags(name)
-        self.assertEqual(values.corpus, name)
+        self.assertEqual(values.corpus, name.split('_')[0])
         self.assertEqual(values.model_dir, f'runs/{name}')
 
     @parameterized.parameters(*PROGRAMS)
