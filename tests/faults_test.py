@@ -23,13 +23,13 @@ class FaultsTest(unittest.TestCase):
             self.assertGreater(self.campaign.results[kind].total(), 0)
 
     def test_kill_9(self):
-        self.campaign.kills(2)
+        self.campaign.kills(1)
         self.assert_survived('kill -9')
         outcomes = self.campaign.results['kill -9']
         self.assertEqual(outcomes['same weights'], 1)
 
     def test_a_disk_that_is_full(self):
-        self.campaign.disk()
+        self.campaign.disk([fault_campaign.LIMIT])
         self.assert_survived('file-size limit')
 
     def test_a_directory_that_is_read_only_or_in_use(self):
@@ -37,8 +37,7 @@ class FaultsTest(unittest.TestCase):
         self.assert_survived('read-only', 'in use')
 
     def test_damaged_files(self):
-        names = 'checkpoint', 'ckpt-20.index', 'vocabulary.json', 'run.flags'
-        self.campaign.damages(names)
+        self.campaign.damages(['ckpt-20.index', 'vocabulary.json'])
         self.assert_survived('truncated file', 'deleted file')
 
 

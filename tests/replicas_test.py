@@ -1,11 +1,17 @@
 import concurrent.futures
 import functools
+import json
 import multiprocessing
+import os
+import pathlib
+import socket
 import tempfile
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 import toys
+import train_test
 from absl.testing import parameterized
 
 from tfcharrnn import checkpoints, model, trainer
@@ -135,6 +141,49 @@ class ReplicasTest(tf.test.TestCase, parameterized.TestCase):
     def test_rows_that_cannot_be_shared_out_are_refused(self):
         with self.assertRaisesRegex(ValueError, '3 rows.*2 replicas'):
             self.in_child(train, 2, 'frequencies', 'three_rows')
+
+
+class WorkersTest(tf.test.TestCase):
+    def test_two_processes_equal_one(self):
+        folder = self.get_temp_dir()
+        corpus = pathlib.Path(folder, 'play.txt')
+        corpus.write_text(train_test.make_text())
+        arguments = [f'--corpus={corpus}', *train_test.QUICK, '--steps=20']
+        with socket.socket() as first, socket.socket() as second:
+            for each in (first, second):
+                each.bind(('localhost', 0))
+            names = [f'localhost:{x.getsockname()[1]}' for x in (first, second)]
+        workers = []
+        for index in range(2):
+            config = {
+                'cluster': {'worker': names},
+                'task': {'type': 'worker', 'index': index},
+            }
+            with mock.patch.dict(os.environ, TF_CONFIG=json.dumps(config)):
+                worker = train_test.start(
+                    *arguments,
+                    f'--model_dir={folder}/two',
+                    '--strategy=multi_worker_mirrored',
+                )
+            self.addCleanup(worker.kill)
+            workers.append(worker)
+        outputs = [worker.communicate(timeout=100) for worker in workers]
+        self.assertEqual([x.returncode for x in workers], [0, 0], outputs)
+        self.assertIn('Saved', outputs[0][0])
+        self.assertEqual(outputs[1][0], '')  # One writes, one is silent.
+        status, _, err = train_test.run(*arguments, f'--model_dir={folder}/one')
+        self.assertEqual(status, 0, err)
+        one, two = (
+            checkpoints.load_model(f'{folder}/{name}')[0]
+            for name in ('one', 'two')
+        )
+        self.assertAllClose(one.variables, two.variables, 1e-5, 1e-5)
+        self.assertAllClose(
+            train_test.metrics(f'{folder}/one'),
+            train_test.metrics(f'{folder}/two'),
+            1e-5,
+            1e-5,
+        )
 
 
 if __name__ == '__main__':

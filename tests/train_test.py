@@ -77,7 +77,11 @@ def run(*arguments, stdin=''):
 
 def start(*arguments):
     """Starts the command in a process of its own."""
-    quiet = {k: v for k, v in os.environ.items() if not k.startswith('TF_')}
+    quiet = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith('TF_') or k == 'TF_CONFIG'
+    }
     return subprocess.Popen(
         [sys.executable, '-m', 'tfcharrnn.train', *arguments],
         env={**quiet, 'PYTHONPATH': str(ROOT), 'CUDA_VISIBLE_DEVICES': '-1'},
@@ -386,7 +390,7 @@ class OverwriteTest(TrainTest):
         with mock.patch.object(train, '_train') as train_:
             out = self.assert_done('--overwrite', f'--corpus={CORPUS}')
         self.assertEqual(out, '')
-        corpus, model_dir = train_.call_args.args
+        corpus, model_dir, _ = train_.call_args.args
         self.assertEqual(str(model_dir), 'runs/play')
         self.assertEqual(corpus.source, CORPUS)
 
@@ -578,6 +582,20 @@ class SettingsTest(TrainTest):
 
         with mock.patch.object(trainer.Trainer, '_run_loop', run_and_poison):
             yield poisoned
+
+    def test_deterministic_operations_train_too(self):
+        with mock.patch.object(
+            tf.config.experimental, 'enable_op_determinism'
+        ) as enable:
+            self.train('--steps=10', '--deterministic')
+        enable.assert_called_once_with()
+
+    def test_replicas_train_too(self):
+        self.train('--steps=10')
+        self.train('--steps=10', '--model_dir=shared', '--strategy=mirrored')
+        [alone], [shared] = metrics('bard'), metrics('shared')
+        for name, value in alone.items():
+            self.assertAlmostEqual(value, shared[name], places=3)
 
     def test_a_model_dir_in_use_is_refused(self):
         self.train('--steps=10')

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import math
+import os
 import pathlib
 import re
 import sys
@@ -132,6 +134,18 @@ _enum(
     f'last checkpoint at half of the learning rate, at most {MAX_ROLLBACKS} '
     'times in a run.',
 )
+_enum(
+    'strategy',
+    'none',
+    ['none', 'mirrored', 'multi_worker_mirrored'],
+    "Share the rows of a batch out: among this machine's GPUs, or among the "
+    'machines that the variable TF_CONFIG names.',
+)
+_bool(
+    'deterministic',
+    False,
+    'Take operations that add up in one order only, where there is a choice.',
+)
 _integer(
     'seed',
     0,
@@ -213,6 +227,8 @@ for _name in (
 _MAY_CHANGE = {
     'model_dir',
     'overwrite',
+    'strategy',
+    'deterministic',
     'corpus',
     'epochs',
     'steps',
@@ -315,6 +331,17 @@ def digest() -> str:
 
 def check() -> None:
     """Refuses settings that contradict each other."""
+    if FLAGS.strategy == 'multi_worker_mirrored':
+        if not os.environ.get('TF_CONFIG'):
+            raise ValueError(
+                '--strategy=multi_worker_mirrored needs the variable '
+                'TF_CONFIG, which names all machines and this one.'
+            )
+        if FLAGS.overwrite or FLAGS.on_nonfinite == 'rollback':
+            raise ValueError(
+                '--overwrite and --on_nonfinite=rollback are for one machine, '
+                'not for --strategy=multi_worker_mirrored.'
+            )
     validates = FLAGS.valid_fraction and FLAGS.eval_every != 0
     if FLAGS.early_stopping and not validates:
         raise ValueError(
@@ -383,6 +410,27 @@ def _check_checksum(path):
             'Restore it from a copy; or, if you have changed it on purpose, '
             'delete that line.'
         )
+
+
+@contextlib.contextmanager
+def blaming(model_dir: pathlib.Path):
+    """Lets an error say so where the settings of the run are gone.
+
+    Raises:
+        ValueError: The one inside, and that `run.flags` is not whole.
+    """
+    try:
+        yield
+    except ValueError as error:
+        path = model_dir / RUN_FLAGS
+        if path.exists() and f'\n{_CHECKSUM}' in path.read_text(
+            'utf-8', 'replace'
+        ):
+            raise
+        raise ValueError(
+            f"{error} This may be since '{path}' is missing or damaged: give "
+            'all settings that were given then.'
+        ) from error
 
 
 def _escape(text):

@@ -15,6 +15,7 @@ installed (tensorboard --logdir=runs).
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import importlib.util
@@ -22,8 +23,10 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import signal
 import sys
+import tempfile
 
 from absl import flags
 
@@ -66,10 +69,14 @@ def main() -> None:
         FLAGS.precision = _fast_precision(tf)
     # Of this process, which is ours: initial weights are drawn from it.
     tf.random.set_seed(FLAGS.seed)
-    _train(settings.load_corpus(FLAGS), model_dir)
+    if FLAGS.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    strategy = _make_strategy(tf)
+    with _silent_unless(_is_chief(strategy)):
+        _train(settings.load_corpus(FLAGS), model_dir, strategy)
 
 
-def _train(corpus, model_dir):
+def _train(corpus, model_dir, strategy):
     """Trains on a corpus, from the last checkpoint on."""
     import tensorflow as tf
 
@@ -81,19 +88,55 @@ def _train(corpus, model_dir):
     steps = FLAGS.steps or curriculum.count_steps(
         stages, epochs * batches.num_chars
     )
-    share = tf.Variable(1.0, trainable=False)  # Of the learning rate.
-    trainer = _make_trainer(len(corpus.vocabulary), steps, share)
+    with strategy.scope():
+        share = tf.Variable(1.0, trainable=False)  # Of the learning rate.
+        trainer = _make_trainer(len(corpus.vocabulary), steps, share)
     # Raises if it has unseen characters: now, while nothing is changed.
     corpus.vocabulary.encode(commands.unescape(FLAGS.prompt))
     checkpoints.check_inside(model_dir)
-    with files.locked(model_dir):
+    is_chief = _is_chief(strategy)
+    with files.locked(model_dir) if is_chief else contextlib.nullcontext():
         if FLAGS.overwrite:
             _delete_run(model_dir)
-        checkpointer = checkpoints.Checkpointer(
-            model_dir, trainer, corpus.vocabulary, max_to_keep=FLAGS.max_to_keep
-        )
+        with settings.blaming(model_dir):
+            checkpointer = checkpoints.Checkpointer(
+                model_dir,
+                trainer,
+                corpus.vocabulary,
+                max_to_keep=FLAGS.max_to_keep,
+            )
         _go_on(corpus, stages, steps, checkpointer, share)
     _report(model_dir)
+
+
+def _make_strategy(tf):
+    """Returns what shares the rows of a batch out."""
+    if FLAGS.strategy == 'mirrored':
+        return tf.distribute.MirroredStrategy()
+    if FLAGS.strategy == 'multi_worker_mirrored':
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def _is_chief(strategy):
+    """Whether this process is the one among the workers that writes."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or resolver.task_type is None:
+        return True
+    has_chief = 'chief' in resolver.cluster_spec().as_dict()
+    name = 'chief' if has_chief else 'worker'
+    return (resolver.task_type, resolver.task_id) == (name, 0)
+
+
+@contextlib.contextmanager
+def _silent_unless(is_chief):
+    """Sends the standard output of the other workers nowhere."""
+    if is_chief:
+        yield
+        return
+    with open(os.devnull, 'w') as nowhere:
+        with contextlib.redirect_stdout(nowhere):
+            yield
 
 
 def _go_on(corpus, stages, steps, checkpointer, share):
@@ -101,6 +144,11 @@ def _go_on(corpus, stages, steps, checkpointer, share):
     trainer = checkpointer.trainer
     model_dir = pathlib.Path(checkpointer.model_dir)
     path = checkpointer.restore()
+    if not _is_chief(trainer.strategy):
+        # All take part in a save, but only the chief's is kept.
+        model_dir = pathlib.Path(tempfile.mkdtemp())
+        atexit.register(shutil.rmtree, model_dir, ignore_errors=True)
+        checkpointer.model_dir = str(model_dir)
     _check_same_text(trainer.record, corpus)
     _check_same_settings(trainer.record, model_dir)
     reason = _reason_to_end(trainer, steps)
@@ -427,8 +475,9 @@ def _check_same_text(record, corpus):
         text.update(ids)
     if record.setdefault('text', text.hexdigest()) != text.hexdigest():
         raise ValueError(
-            f"The text '{corpus.source}' is not the one that this run began "
-            'with. Give that one, another --model_dir, or --overwrite.'
+            f"The text '{corpus.source}', named by --corpus or "
+            f'{settings.RUN_FLAGS}, is not the one that this run began with. '
+            'Give that one, another --model_dir, or --overwrite.'
         )
 
 

@@ -77,6 +77,7 @@ class Trainer:
         position: Number of the next batch, counted from the dataset's first.
         record: A JSON-able dict in which callbacks keep what a restart must
             know, such as the best loss so far. It is saved with the rest.
+        strategy: What it was made in the scope of.
         averages: A variable for each trainable one of the model, its moving
             average; empty without `average`.
         stop_training: Set to True, by a callback, it stops training.
@@ -124,7 +125,7 @@ class Trainer:
         self._steps_per_loop = steps_per_loop
         self._fitting_steps = 0  # How many fit in a call; 0: not known yet.
         self._seed = seed
-        self._strategy = tf.distribute.get_strategy()
+        self.strategy = tf.distribute.get_strategy()
         self.step_variable = tf.Variable(
             0,
             dtype=tf.int64,
@@ -151,7 +152,7 @@ class Trainer:
         optimizer.build(model.trainable_variables)
         # Compiled, an optimizer passes over the weights once, not ten times.
         # Among replicas it has to wait for the others, which no function can.
-        if self._strategy.num_replicas_in_sync == 1:
+        if not tf.distribute.has_strategy():
             self._update = tf.function(
                 self._update, autograph=False, jit_compile=True
             )
@@ -315,7 +316,7 @@ class Trainer:
         gradients = _sum_over_replicas(_dense(gradients))
         norm = tf.linalg.global_norm(gradients)
         # Keras adds up over the replicas once more.
-        scale = 1.0 / self._strategy.num_replicas_in_sync
+        scale = 1.0 / self.strategy.num_replicas_in_sync
         if self._clip_norm:
             scale *= self._clip_norm / tf.maximum(norm, self._clip_norm)
         self._update(gradients, scale)
@@ -553,8 +554,13 @@ class Trainer:
         return vectors.stack()
 
     def _run(self, step, batch, state):
-        vector, state = self._strategy.run(step, args=(batch, state))
-        return self._strategy.experimental_local_results(vector)[0], state
+        vector, after = self.strategy.run(step, args=(batch, state))
+        for old, new in zip(
+            tf.nest.flatten(state), tf.nest.flatten(after), strict=True
+        ):
+            if isinstance(new, tf.Tensor):  # Among workers it forgets rows.
+                new.set_shape(old.shape)
+        return self.strategy.experimental_local_results(vector)[0], after
 
     def _reset(self, batch, state):
         """Puts the zero state where a row has a new text."""
@@ -590,7 +596,7 @@ class Trainer:
 
     def _iterate(self, dataset, position, num_read=0):
         """Returns an iterator over batches, each replica's rows apart."""
-        replicas = self._strategy.num_replicas_in_sync
+        replicas = self.strategy.num_replicas_in_sync
         start = (position, num_read) if num_read else (position,)
         if replicas == 1:
             return iter(dataset.starting_at(*start))
@@ -612,11 +618,11 @@ class Trainer:
             batches = dataset.starting_at(*start)
             return batches.map(lambda batch: Batch(*map(cut, batch))).unbatch()
 
-        datasets = self._strategy.distribute_datasets_from_function(local)
+        datasets = self.strategy.distribute_datasets_from_function(local)
         return iter(datasets)
 
     def _check_rows(self, dataset):
-        replicas = self._strategy.num_replicas_in_sync
+        replicas = self.strategy.num_replicas_in_sync
         if dataset.batch_size % replicas:
             raise ValueError(
                 f'The batches have {dataset.batch_size} rows, which do not '
@@ -626,7 +632,7 @@ class Trainer:
 
     def _scatter(self, state):
         """Gives each replica its rows of a state."""
-        replicas = self._strategy.num_replicas_in_sync
+        replicas = self.strategy.num_replicas_in_sync
         if replicas == 1:
             return tf.nest.map_structure(tf.convert_to_tensor, state)
 
@@ -636,16 +642,19 @@ class Trainer:
                 return tf.split(array, replicas)[index]
 
             distribute = (
-                self._strategy.experimental_distribute_values_from_function
+                self.strategy.experimental_distribute_values_from_function
             )
-            return distribute(of_replica)
+            values = distribute(of_replica)
+            # Of a worker with one device, as `strategy.run` returns it.
+            local = self.strategy.experimental_local_results(values)
+            return local[0] if len(local) == 1 else values
 
         return tf.nest.map_structure(rows, state)
 
     def _gather(self, rows):
-        if self._strategy.num_replicas_in_sync == 1:
+        if self.strategy.num_replicas_in_sync == 1:
             return rows.numpy()
-        return self._strategy.gather(rows, axis=0).numpy()
+        return self.strategy.gather(rows, axis=0).numpy()
 
 
 def _vectors():
