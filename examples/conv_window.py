@@ -69,36 +69,6 @@ class ConvWindow(tf.Module):
         return tf.broadcast_to(logits[:, tf.newaxis], shape), state
 
 
-class Rereading:
-    """A model that reads its last `maxlen` characters anew for each next one.
-
-    Its state is these characters, so a `Generator` writes with it as with any
-    other model.
-    """
-
-    def __init__(self, model, maxlen):
-        self.vocab_size = model.vocab_size
-        self._model = model
-        self._maxlen = maxlen
-
-    def initial_state(self, batch_size):
-        return tf.zeros([batch_size, self._maxlen], tf.int32)
-
-    def __call__(self, inputs, state):
-        ids = tf.concat([state, inputs], axis=1)
-        windows = tf.signal.frame(ids, self._maxlen, 1, axis=1)[:, 1:]
-        rows = tf.reshape(windows, [-1, self._maxlen])
-        logits, _ = self._model(
-            rows, self._model.initial_state(tf.shape(rows)[0])
-        )
-        shape = [*tf.unstack(tf.shape(inputs)), self.vocab_size]
-        return tf.reshape(logits[:, -1], shape), ids[:, -self._maxlen :]
-
-    def step(self, ids, state):
-        logits, state = self(ids[:, tf.newaxis], state)
-        return logits[:, 0], state
-
-
 def main():
     tf.keras.utils.set_random_seed(0)
     corpus = tfcharrnn.Corpus.load(FLAGS.corpus)
@@ -133,7 +103,9 @@ def main():
     model, vocabulary = tfcharrnn.checkpoints.load_model(
         FLAGS.model_dir, build=ConvWindow
     )
-    generator = tfcharrnn.Generator(Rereading(model, FLAGS.maxlen), vocabulary)
+    generator = tfcharrnn.Generator(
+        tfcharrnn.generator.Rereading(model, FLAGS.maxlen), vocabulary
+    )
     print(generator.generate('The ', length=300, temperature=0.5, seed=0))
 
 

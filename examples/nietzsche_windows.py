@@ -42,36 +42,6 @@ TEMPERATURES = (0.2, 0.5, 1.0, 1.2)
 LENGTH = 400
 
 
-class Rereading:
-    """A model that reads its last `maxlen` characters anew for each next one.
-
-    Its state is these characters, so a `Generator` writes with it as with any
-    other model.
-    """
-
-    def __init__(self, model, maxlen):
-        self.vocab_size = model.vocab_size
-        self._model = model
-        self._maxlen = maxlen
-
-    def initial_state(self, batch_size):
-        return tf.zeros([batch_size, self._maxlen], tf.int32)
-
-    def __call__(self, inputs, state):
-        ids = tf.concat([state, inputs], axis=1)
-        windows = tf.signal.frame(ids, self._maxlen, 1, axis=1)[:, 1:]
-        rows = tf.reshape(windows, [-1, self._maxlen])
-        logits, _ = self._model(
-            rows, self._model.initial_state(tf.shape(rows)[0])
-        )
-        shape = [*tf.unstack(tf.shape(inputs)), self.vocab_size]
-        return tf.reshape(logits[:, -1], shape), ids[:, -self._maxlen :]
-
-    def step(self, ids, state):
-        logits, state = self(ids[:, tf.newaxis], state)
-        return logits[:, 0], state
-
-
 class Write:
     """Writes after a random window of the text: a callback."""
 
@@ -131,7 +101,8 @@ def main():
     generators = {'carrying on': tfcharrnn.Generator(model, corpus.vocabulary)}
     if FLAGS.reread:
         generators['re-reading'] = tfcharrnn.Generator(
-            Rereading(model, FLAGS.maxlen), corpus.vocabulary
+            tfcharrnn.generator.Rereading(model, FLAGS.maxlen),
+            corpus.vocabulary,
         )
     each_epoch = [report, checkpointer, Write(corpus, generators)]
     if FLAGS.valid_fraction:

@@ -1,3 +1,4 @@
+import contextlib
 import io
 import json
 import math
@@ -309,7 +310,28 @@ class SampleTest(FolderTest):
         )
 
     def at(self, step):
-        return types.SimpleNamespace(model=self.trainer.model, step=step)
+        return types.SimpleNamespace(
+            model=self.trainer.model, step=step, averaged=self.trainer.averaged
+        )
+
+    def test_writes_with_the_averaged_weights(self):
+        bias = self.trainer.model.bias
+
+        @contextlib.contextmanager
+        def averaged():
+            before = tf.identity(bias)
+            bias.assign([100.0] + [0.0] * (len(CHARS) - 1))
+            yield
+            bias.assign(before)
+
+        self.make()(
+            types.SimpleNamespace(
+                model=self.trainer.model, step=1, averaged=averaged
+            ),
+            {},
+        )
+        for text in self.read().values():
+            self.assertEqual(text, CHARS[0] * 30)
 
     def read(self):
         """Returns {(step, temperature): text}."""

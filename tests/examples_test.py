@@ -476,11 +476,11 @@ class CallbacksTest(ExampleTest):
 
 
 class Rereading:
-    """Laws of the adapter that two examples have; for `ExampleTest`s."""
+    """A law of `generator.Rereading`, which two examples use."""
 
-    def check_rereading(self, example, model, maxlen):
+    def check_rereading(self, model, maxlen):
         """Each prediction is that of the last `maxlen` characters."""
-        reader = example.Rereading(model, maxlen)
+        reader = tfcharrnn.generator.Rereading(model, maxlen)
         ids = tf.random.stateless_uniform(
             [2, 3 * maxlen], [0, 0], maxval=model.vocab_size, dtype=tf.int32
         )
@@ -528,9 +528,8 @@ class NietzscheWindowsTest(ExampleTest, Rereading):
         self.assertLen(re.findall('--- temperature', output), 2 * 2 * 4)
 
     def test_rereading(self):
-        example = self.load('nietzsche_windows')
         model = tfcharrnn.CharRNN(5, None, rnn_units=4, cell='lstm')
-        self.check_rereading(example, model, maxlen=3)
+        self.check_rereading(model, maxlen=3)
 
 
 class ConvWindowTest(ExampleTest, Rereading):
@@ -567,7 +566,7 @@ class ConvWindowTest(ExampleTest, Rereading):
 
     def test_rereading(self):
         example = self.load('conv_window')
-        self.check_rereading(example, example.ConvWindow(6, 4, 2), maxlen=4)
+        self.check_rereading(example.ConvWindow(6, 4, 2), maxlen=4)
 
 
 class HeadlinesTest(ExampleTest):

@@ -254,7 +254,7 @@ class Sample:
         self._last = math.inf
 
     def __call__(self, trainer: Trainer, metrics: Metrics) -> None:
-        """Appends one text for each temperature."""
+        """Appends one text for each temperature, of the averaged weights."""
         step = trainer.step
         if self._generator is None:
             self._generator = generator.Generator(
@@ -263,10 +263,14 @@ class Sample:
         if step <= self._last:
             _keep_before(self._path, step, r'==> step (\d{1,18}),')
         self._last = step
-        for temperature in self._temperatures:
-            text = self._generator.generate(
-                self._prompt, self._length, temperature=temperature, seed=step
-            )
+        with trainer.averaged():
+            texts = [
+                self._generator.generate(
+                    self._prompt, self._length, temperature=t, seed=step
+                )
+                for t in self._temperatures
+            ]
+        for temperature, text in zip(self._temperatures, texts, strict=True):
             heading = f'==> step {step}, temperature {temperature:g}'
             files.append(self._path, f'{heading}\n{text}\n\n')
             if self._tensorboard is not None:

@@ -86,6 +86,58 @@ class _Place(NamedTuple):
     missing: tf.Tensor  # [N] int32, characters until `stop` is complete
 
 
+class Rereading:
+    """A model that reads its last characters anew for each next one.
+
+    Its state is these characters, so a `Generator` writes with it as with any
+    other. It is the way of Chollet's LSTM example, and the only one for a model
+    without a state, such as a convolution; a recurrent model that carries its
+    state on makes one step where this makes `maxlen`.
+
+        >>> from tfcharrnn.model import CharRNN
+        >>> vocabulary = Vocabulary('abc')
+        >>> model = Rereading(CharRNN(3, rnn_units=8), maxlen=5)
+        >>> len(Generator(model, vocabulary).generate('ab', 10))
+        12
+    """
+
+    def __init__(self, model: Any, maxlen: int):
+        """Wraps a model.
+
+        Args:
+            model: As for `Generator`; it need not have a `step`.
+            maxlen: Characters to read each time. Where there are not as many
+                yet, the first of the vocabulary stand before them.
+        """
+        self.vocab_size = model.vocab_size
+        self._model = model
+        self._maxlen = maxlen
+
+    def initial_state(self, batch_size: int | tf.Tensor) -> tf.Tensor:
+        """Returns the last characters before the first: [B, maxlen] ids."""
+        return tf.zeros([batch_size, self._maxlen], tf.int32)
+
+    def __call__(
+        self, inputs: tf.Tensor, state: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Predicts each next character; ids [B, T] to logits [B, T, V]."""
+        ids = tf.concat([state, tf.cast(inputs, tf.int32)], axis=1)
+        windows = tf.signal.frame(ids, self._maxlen, 1, axis=1)[:, 1:]
+        rows = tf.reshape(windows, [-1, self._maxlen])
+        logits, _ = self._model(
+            rows, self._model.initial_state(tf.shape(rows)[0])
+        )
+        shape = [*tf.unstack(tf.shape(inputs)), self.vocab_size]
+        return tf.reshape(logits[:, -1], shape), ids[:, -self._maxlen :]
+
+    def step(
+        self, ids: tf.Tensor, state: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Predicts the next character from one; ids [B] to logits [B, V]."""
+        logits, state = self(ids[:, tf.newaxis], state)
+        return logits[:, 0], state
+
+
 class Generator:
     r"""Writes text with a model, a character at a time.
 
