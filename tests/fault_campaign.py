@@ -301,7 +301,8 @@ class Campaign:
         arguments = arguments or LONG
         status, _, err = run(train, f'--model_dir={model_dir}', *arguments)
         same = not status and train_test.weights(model_dir) == expected
-        self._note(kind, 'same weights' if same else 'lost', err)
+        details = f'status {status}, other weights {not same}. {err}'
+        self._note(kind, 'same weights' if same else 'lost', details)
 
     def _note(self, kind, outcome, details=''):
         self.results[kind][outcome] += 1
