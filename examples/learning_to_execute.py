@@ -268,6 +268,7 @@ def run(strategy, seed, model_dir):
     trainer = tfcharrnn.Trainer(
         model, tf.keras.optimizers.Adam(2e-3), clip_norm=5.0, seed=seed
     )
+    model_dir.mkdir(parents=True, exist_ok=True)  # For the metrics.
     checkpointer = tfcharrnn.Checkpointer(model_dir, trainer, vocabulary)
     checkpointer.restore()
     stages = curriculum.levels(

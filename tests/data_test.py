@@ -226,6 +226,109 @@ class SequencesTest(DataTest):
             data.sequences(np.arange(100), 100, 64, shuffle=True)
 
 
+class StreamsTest(DataTest):
+    def strips(self, ids, batch_size):
+        """What each row reads in a pass, but for the last character."""
+        return np.array_split(ids[:-1], batch_size)
+
+    @few_examples
+    @hypothesis.given(
+        ARGUMENTS,
+        st.lists(st.tuples(st.integers(1, 20), st.integers(0, 9)), max_size=4),
+    )
+    def test_rows_go_on_through_any_changes_of_length(self, sizes, changes):
+        n, first_length, rows = sizes
+        shortest = (n - 1) // rows
+        ids = np.arange(n)
+        read = [[] for _ in range(rows)]
+        before, position, num_read = None, 0, 0
+        for length, number in [(first_length, 3), *changes]:
+            batches = data.sequences(ids, min(length, shortest), rows)
+            if before is not None:
+                num_read = batches.num_read_after(before, position, num_read)
+            for batch in _to_numpy(
+                batches.starting_at(0, num_read).take(number)
+            ):
+                for row in range(rows):
+                    # It begins anew where it reads its strip's first one.
+                    new = batch.inputs[row][batch.mask[row]]
+                    self.assertAllEqual(
+                        new + 1, batch.targets[row][batch.mask[row]]
+                    )
+                    read[row].extend(new)
+                    start = self.strips(ids, rows)[row][0]
+                    if len(new):
+                        self.assertEqual(batch.reset[row], new[0] == start)
+            before, position = batches, number
+        for row, strip in enumerate(self.strips(ids, rows)):
+            passes = np.tile(strip, 1 + len(read[row]) // len(strip))
+            self.assertAllEqual(read[row], passes[: len(read[row])])
+
+    @parameterized.parameters(0, 1, 3, 4, 5, 11)
+    def test_it_can_be_begun_anywhere(self, position):
+        batches = data.sequences(np.arange(50), 4, 3)
+        whole = _to_numpy(batches.starting_at(0, num_read=3).take(15))
+        rest = _to_numpy(batches.starting_at(position, num_read=3).take(4))
+        self.assertSameBatches(rest, whole[position : position + 4])
+
+    def test_other_rows_begin_at_their_beginning(self):
+        ids = np.arange(50)
+        batches = data.sequences(ids, 4, 3)
+        self.assertEqual(
+            batches.num_read_after(data.sequences(ids.copy(), 5, 3), 2), 10
+        )
+        for other in (
+            data.sequences(ids, 5, 2),
+            data.sequences(ids + 1, 5, 3),
+            data.sequences(ids[:-1], 5, 3),
+            data.sequences(ids, 5, 3, shuffle=True),
+            data.windows(ids, 5, 3),
+        ):
+            self.assertEqual(batches.num_read_after(other, 2), 0)
+
+
+class ChosenLinesTest(DataTest):
+    LINES = ('one', 'three', 'a', 'seventeen', 'of')
+    VOCABULARY = Vocabulary.from_text('\n' + ''.join(LINES))
+
+    def make(self, lines=LINES, vocabulary=VOCABULARY):
+        # As a table, line after line, three in a batch.
+        return data.chosen_lines(
+            lines,
+            vocabulary,
+            3,
+            lambda position: (3 * position + tf.range(3, dtype=tf.int64)) % 5,
+        )
+
+    def test_a_row_is_the_line_that_was_chosen(self):
+        batches = self.make()
+        written = []
+        for batch in _take(batches, 10):
+            self.assertAllEqual(batch.reset, [True] * 3)
+            self.assertAllEqual(
+                batch.inputs[:, 1:], batch.targets[:, :-1] * batch.mask[:, 1:]
+            )
+            written += [
+                self.VOCABULARY.decode(row[mask])
+                for row, mask in zip(batch.targets, batch.mask, strict=True)
+            ]
+        expected = [f'{line}\n' for line in self.LINES] * 6
+        self.assertEqual(written, expected)
+        self.assertLen(batches, 2)
+        self.assertSameBatches(_take(batches, 3, 4), _take(batches, 7)[4:])
+
+    @parameterized.parameters(
+        (('one', ''), ValueError, 'Line 1 is empty'),
+        (('one\ntwo',), ValueError, 'newline'),
+        ((), ValueError, 'no lines'),
+        (('one', 2), TypeError, 'line 1 is a int'),
+        ('one', TypeError, 'single string'),
+    )
+    def test_what_are_no_lines_is_refused(self, lines, error, message):
+        with self.assertRaisesRegex(error, message):
+            self.make(lines)
+
+
 class WindowsTest(DataTest):
     @parameterized.parameters(
         (20, 5, 3, 1), (20, 5, 3, 4), (6, 5, 3, 2), (20, 1, 4, 3), (21, 2, 2, 9)

@@ -439,7 +439,7 @@ class ProfessorForcingTest(ExampleTest):
         output = self.run_main(
             example, num_chars=2_000, seq_length=5, rnn_units=8, epochs=1
         )
-        rows = re.findall(r'^(\w+ \w+) +\d+\.\d+ ', output, re.MULTILINE)
+        rows = re.findall(r'^(\w+ \w+) +\d+\.\d+', output, re.MULTILINE)
         self.assertEqual(rows, [*example.TRAINERS, 'true text'])
 
 

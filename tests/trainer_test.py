@@ -292,6 +292,50 @@ class TrainTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(trained.position, 2)
         self.assertAllClose(trained.progress['state'], expected)
 
+    def test_another_length_goes_on_where_the_rows_are(self):
+        text = toys.text(120)
+        trained, once = make(optimizer=optimizers.SGD(0.0)), make()
+        trained.train(data.sequences(text, 5, 4), steps=3)
+        trained.train(data.sequences(text, 2, 4), steps=5)
+        once.train(data.sequences(text, 19, 4), steps=1)
+        self.assertEqual(trained.position, 2)
+        toys.assert_same(trained.progress['state'], once.progress['state'])
+
+    @parameterized.parameters(True, False)
+    def test_a_checkpoint_at_a_boundary_knows_that_another_follows(
+        self, goes_on
+    ):
+        text = toys.text(120)
+
+        def datasets():
+            other = data.sequences(text, 3, 4) if goes_on else toys.streams()
+            return data.sequences(text, 5, 4), other
+
+        def loop(each, *steps):
+            for dataset, target in zip(datasets(), steps, strict=True):
+                each.train(dataset, target)
+
+        def variables(each):
+            own = *each.model.variables, *each.optimizer.variables
+            return [*own, each.step_variable]
+
+        trained, restored = make(), make()
+        loop(trained, 3, 3)
+        tf.nest.map_structure(
+            lambda new, old: new.assign(old),
+            variables(restored),
+            variables(trained),
+        )
+        restored.progress = copy.deepcopy(trained.progress)
+        for each in (trained, restored):
+            loop(each, 3, 7)
+            self.assertEqual(each.position, 4)
+        # Given anew, the datasets of `trained` are the third and the fourth.
+        first, second = toys.snapshot(trained), toys.snapshot(restored)
+        self.assertEqual((first.pop('dataset'), second.pop('dataset')), (4, 2))
+        if goes_on:
+            toys.assert_same(second, first)
+
     def test_what_was_restored_waits_for_the_dataset_that_goes_on(self):
         first, second = toys.streams(), toys.random_batches()
         trained, restored = make(), make()
