@@ -1,11 +1,12 @@
 import math
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
 import tfcharrnn
-from tfcharrnn import cells, regularization
+from tfcharrnn import cells, kernels, regularization
 
 UNITS, TIME, ROWS = 30, 20, 40
 
@@ -206,7 +207,13 @@ class OptionsTest(tf.test.TestCase, parameterized.TestCase):
             variable.assign_add(tf.random.normal(variable.shape, stddev=0.3))
         ids = tf.constant([[0, 1, 2, 3], [4, 3, 2, 1]])
         whole, end = model(ids, model.initial_state(2))
-        for weights in ((), model.step_weights()):
+        ready = []
+        for threads in (0, 1):  # As one product, and in halves.
+            with mock.patch.object(
+                kernels, '_num_threads', lambda t=threads: t
+            ):
+                ready.append(model.step_weights())
+        for weights in ((), *ready):
             state, logits = model.initial_state(2), []
             for t in range(4):
                 step, state = model.step(ids[:, t], state, weights)

@@ -26,6 +26,7 @@ the gates are bfloat16; weights, gates and states stay float32.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -195,13 +196,18 @@ class _Gated(Columns):
 
     def _recurrent_weights(self):
         kernel = tf.transpose(self.recurrent_kernel)
-        threads = tf.config.threading.get_intra_op_parallelism_threads()
         # Where a product has one thread, two of them have two.
-        half = kernel.shape[0] // 2 if threads == 1 else 0
+        half = kernel.shape[0] // 2 if _num_threads() == 1 else 0
         parts = (kernel[:half], kernel[half:]) if half else (kernel,)
         # Snapshots, or else the optimizer of graphs would fold the
         # transposition and the slices into the products of each step.
         return tuple(tf.raw_ops.Snapshot(input=part) for part in parts)
+
+
+def _num_threads() -> int:
+    """Returns how many threads a product may have; 0: as TensorFlow likes."""
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
+    return threads or int(os.environ.get('TF_NUM_INTRAOP_THREADS') or 0)
 
 
 def product(
