@@ -43,9 +43,9 @@ STRATEGIES = ('none', 'naive', 'mix', 'combined')
 class Stage:
     """A dataset, and how long it is trained on.
 
-        Stage(short, steps=1000)          up to GLOBAL step 1000
-        Stage(short, until=good, every=500)   until good(metrics) holds
-        Stage(long)                       for the rest of the training
+        Stage(short, steps=1000)               up to GLOBAL step 1000
+        Stage(short, until=good, every=500)    until good(metrics) holds
+        Stage(long)                            for the rest of the training
 
     >>> easy = data.sequences(np.arange(99), seq_length=5, batch_size=2)
     >>> stage = Stage(
@@ -136,11 +136,13 @@ def train(
         nothing to do.
 
     Raises:
-        ValueError: If a stage has no end, or an `until` asks for a metric
-            that is not there.
+        ValueError: If a stage has no end, an `until` asks for a metric that
+            is not there, or a control has no stage.
     """
     if control:
         stages = list(stages)
+        if not stages:
+            raise ValueError('There are no stages: give one at least.')
         if num_chars is None:
             num_chars, steps = count_chars(stages, steps), None
         stages = [Stage(stages[-1].dataset)]
