@@ -234,7 +234,9 @@ class EvaluateTest(parameterized.TestCase):
         path = pathlib.Path('bard/run.flags')
         text = path.read_text()
         self.addCleanup(path.write_text, text)
-        path.write_text(text.replace('test_fraction=0.1', 'test_fraction=0'))
+        *lines, _ = text.splitlines()  # The last one is a checksum.
+        lines.remove('--test_fraction=0.1')
+        path.write_text('\n'.join([*lines, '--test_fraction=0']))
         self.assert_refused(
             '--model_dir=bard', '--split=test', message='0 characters'
         )

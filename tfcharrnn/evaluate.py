@@ -116,7 +116,9 @@ def _read_run():
                 f"'{path}' is missing, which says what text the model was "
                 'trained on. Give --corpus.'
             )
-        path = os.devnull  # What is not said there has its default.
+        path = pathlib.Path(
+            os.devnull
+        )  # What is not said there has its default.
     run = settings.read(path)
     if FLAGS.corpus is not None:
         run.corpus = FLAGS.corpus
