@@ -3,19 +3,21 @@ r"""Headlines: one text a line, each with a beginning and an end.
     python examples/headlines.py --corpus=ag_news_test.csv --csv_column=2
     python examples/headlines.py --corpus=headlines.txt
 
+The same as a command, for any lines:
+
+    python -m tfcharrnn.train --corpus=ag_news_test.csv --csv_column=2 \
+        --cell=lstm --rnn_units=128 --embedding_dim=0 --learning_rate=0.01
+
 `data.lines` makes a row of each line. The end of a line is the ordinary
 character '\n', so the model learns to end, and there is no padding id that it
 could ever write: what is past the end of a short line is masked. Lines of
 nearly the same length share a batch, so that is little. LSTM(128) on one-hot
 inputs, as in the lesson on generative networks of AI for Beginners.
 
-Prints the number of lines and of parameters, the share of padding, and after
+Prints the numbers of lines and of parameters, the share of padding, and after
 each epoch the losses (nats per character) and a headline; at the end one for
 each of five beginnings, greedy and at five temperatures.
 """
-
-import csv
-import pathlib
 
 from absl import flags
 
@@ -42,15 +44,6 @@ TEMPERATURES = (0.0, 0.3, 0.8, 1.0, 1.3, 1.8)  # 0 is greedy.
 MAX_LENGTH = 100
 
 
-def read_lines(path, csv_column):
-    """Reads one text a line, or a field of each record."""
-    if csv_column is None:
-        return pathlib.Path(path).read_text('utf-8').splitlines()
-    with open(path, encoding='utf-8', newline='') as file:
-        fields = [record[csv_column - 1] for record in csv.reader(file)]
-    return [' '.join(field.split()) for field in fields]  # On one line.
-
-
 def padding(batches):
     """Computes the share of a pass that is masked."""
     cells = sum(batch.mask.shape.num_elements() for batch in batches)
@@ -72,12 +65,14 @@ def complete(generator, prompt, temperature, seed):
 
 def main():
     tf.keras.utils.set_random_seed(0)
-    lines = read_lines(FLAGS.corpus, FLAGS.csv_column)
-    # Of all lines: one of the last may have a character of its own.
-    vocabulary = tfcharrnn.Vocabulary.from_text('\n'.join(lines))
-    num_train = len(lines) * 9 // 10
-    train = tfcharrnn.data.lines(lines[:num_train], vocabulary, batch_size=64)
-    valid = tfcharrnn.data.lines(lines[num_train:], vocabulary, batch_size=64)
+    corpus = tfcharrnn.Corpus.load_lines(
+        FLAGS.corpus, csv_column=FLAGS.csv_column
+    )
+    vocabulary = corpus.vocabulary
+    train, valid = (
+        tfcharrnn.data.lines(corpus.lines(part), vocabulary, batch_size=64)
+        for part in ('train', 'valid')
+    )
     model = tfcharrnn.CharRNN(
         len(vocabulary),
         embedding_dim=None,
@@ -85,7 +80,8 @@ def main():
         cell='lstm',
     )
     print(
-        f'{len(lines):,} lines, {len(vocabulary)} distinct characters, '
+        f'{len(corpus.lines("train")):,} lines to train on, '
+        f'{len(vocabulary)} distinct characters, '
         f'{padding(train):.1%} padding; {model.num_parameters:,} parameters'
     )
     trainer = tfcharrnn.Trainer(model, tf.keras.optimizers.Adam(0.01))

@@ -357,6 +357,13 @@ class SampleTest(FolderTest):
             self.assertContainsSubset(text, CHARS)
         self.assertLen(set(samples.values()), len(samples))
 
+    def test_ends_where_it_is_to_stop(self):
+        self.make(stop=CHARS[-1])(self.at(10), {})
+        texts = self.read().values()
+        self.assertTrue(any(len(text) < 30 for text in texts))
+        for text in texts:
+            self.assertNotIn(CHARS[-1], text)
+
     def test_the_text_is_a_function_of_weights_and_step(self):
         self.make()(self.at(10), {})
         first = self.read()

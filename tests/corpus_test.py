@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from tfcharrnn import corpus as corpus_lib
 from tfcharrnn.corpus import Corpus
-from tfcharrnn.vocabulary import Vocabulary
+from tfcharrnn.vocabulary import Vocabulary, WordVocabulary
 
 TEXT = 'to be, or not to be, that is the question\n' * 3
 PARTS = ('train', 'valid', 'test')
@@ -561,3 +561,88 @@ class ImportTest(parameterized.TestCase):
             ids = np.memmap(file.name, np.uint8, 'r')
             corpus = Corpus(Vocabulary('ab'), train=ids, valid=ids, test=ids)
             self.assertEqual(_texts(corpus), ['ba', 'ba', 'ba'])
+
+
+class LinesTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        folder = self.enter_context(tempfile.TemporaryDirectory())
+        self.path = pathlib.Path(folder, 'texts')
+
+    def load(self, content, split=ALL, **options):
+        self.path.write_bytes(content.encode('utf-8'))
+        return Corpus.load_lines(self.path, split, **options)
+
+    @hypothesis.settings(deadline=None)
+    @hypothesis.given(
+        st.lists(st.text(st.characters(exclude_characters='\n\r'))),
+        st.integers(1, 9),
+    )
+    def test_each_line_is_in_one_part_as_a_whole(self, lines, tenths):
+        lines = ['ab', *lines, 'ba']
+        split = (tenths / 10, 1 - tenths / 10, 0.0)
+        full = [line for line in lines if line]
+        if not 0 < int(len(full) * tenths / 10 + 1e-6) < len(full):
+            return
+        known = Vocabulary.from_text(''.join([*lines, '\n']))
+        corpus = Corpus.from_lines(lines, split, vocabulary=known)
+        parts = [corpus.lines(part) for part in PARTS]
+        self.assertEqual('\n'.join(sum(parts, [])), '\n'.join(full))
+
+    @parameterized.parameters(
+        ('one\ntwo\n',), ('one\r\n\r\ntwo',), ('\ufeffone\rtwo\n\n',)
+    )
+    def test_any_line_end_ends_a_line(self, content):
+        self.assertEqual(self.load(content).lines('train'), ['one', 'two'])
+
+    def test_other_separators_are_characters_of_a_line(self):
+        lines = ['a\x0bb', 'c\u2028d']
+        self.assertEqual(self.load('\n'.join(lines)).lines('train'), lines)
+
+    def test_reads_the_fields_of_a_csv_file(self):
+        corpus = self.load(
+            '"3","Oil, again","x"\r\n1,"He said ""no""",y\r\n'
+            '\r\n2,"two\nlines",z',
+            csv_column=2,
+        )
+        self.assertEqual(
+            corpus.lines('train'), ['Oil, again', 'He said "no"', 'two lines']
+        )
+        self.assertEqual(corpus.source, str(self.path))
+
+    @parameterized.parameters(
+        ('a,b\nc\n', 2, 'Record 2 .*has 1 columns.*no column 2'),
+        ('a,b\n', 0, 'numbered from 1'),
+        ('"a,b\n', 1, 'is no CSV file: .* in line 1'),
+        (',b\n', 1, 'There is no line'),
+    )
+    def test_csv_that_has_no_such_column_is_an_error(
+        self, content, column, message
+    ):
+        with self.assertRaisesRegex(ValueError, message):
+            self.load(content, csv_column=column)
+
+    @parameterized.parameters('', '\n\r\n')
+    def test_no_lines_are_an_error(self, content):
+        with self.assertRaisesRegex(ValueError, 'There is no line in'):
+            self.load(content)
+
+    def test_a_split_is_of_the_lines(self):
+        corpus = self.load('a\nbbbbbbbb\na\nb\n', (0.5, 0.25, 0.25))
+        self.assertEqual(_texts(corpus), ['a\nbbbbbbbb\n', 'a\n', 'b\n'])
+        with self.assertRaisesRegex(ValueError, '0.1 of its 3 lines'):
+            self.load('a\nb\nc\n', (0.8, 0.1, 0.1))
+
+    @parameterized.parameters(('a\nb',), (3,))
+    def test_what_is_no_line_is_an_error(self, line):
+        with self.assertRaisesRegex(ValueError, f'{line!r}'.replace('\\', '.')):
+            Corpus.from_lines(['ab', line])
+
+    def test_a_function_makes_the_vocabulary_of_the_training_part(self):
+        corpus = Corpus.from_text(
+            {'train': 'to be or not', 'valid': 'to see'},
+            vocabulary=WordVocabulary.from_text,
+        )
+        self.assertIsInstance(corpus.vocabulary, WordVocabulary)
+        self.assertEqual(_texts(corpus), ['to be or not', 'to <unk>', ''])
+        self.assertIn('distinct tokens', repr(corpus))

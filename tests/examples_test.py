@@ -569,19 +569,46 @@ class ConvWindowTest(ExampleTest, Rereading):
         self.check_rereading(example.ConvWindow(6, 4, 2), maxlen=4)
 
 
+class TutorialTest(ExampleTest):
+    @parameterized.parameters('', '--as_published')
+    def test_learns_and_tells_what_is_published(self, flag):
+        example = self.load('tutorial')
+        self.enter_context(mock.patch.object(example, 'BATCH_SIZE', 4))
+        flag = [flag] if flag else []
+        output = self.run_main(example, *flag, rnn_units=8, epochs=2)
+        self.assert_falls(output)
+        text = self.corpus.read_text('utf-8')
+        self.assertRegex(output, rf'characters +1115394  {len(text)}\n')
+        self.assertIn('\nROMEO: ', output)
+        saved = sorted((self.folder / 'run').glob('*.index'))
+        self.assertNotEmpty(saved)
+
+    def test_the_parameters_are_as_many_as_published(self):
+        published = self.load('tutorial').PUBLISHED
+        model = tfcharrnn.CharRNN(published['distinct characters'])
+        self.assertEqual(model.num_parameters, published['parameters'])
+
+    def test_published_batches_leave_one_transition_in_each_chunk_out(self):
+        ids = np.arange(65, dtype=np.uint8)
+        batches = self.load('tutorial').published_batches(ids, 3, 2)
+        trained, resets = [], []
+        for batch in batches:
+            trained += zip(
+                batch.inputs.numpy().ravel(),
+                batch.targets.numpy().ravel(),
+                strict=True,
+            )
+            resets += [batch.reset.numpy().any()]
+        expected = [(i, i + 1) for i in range(64) if i % 4 < 3]
+        self.assertEqual(sorted(trained), expected)
+        self.assertNotEqual(trained, expected)
+        self.assertEqual(resets, [True] + [False] * (len(batches) - 1))
+
+
 class HeadlinesTest(ExampleTest):
     def test_the_parameters_are_as_many_as_published(self):
         model = tfcharrnn.CharRNN(84, None, 128, cell='lstm')
         self.assertEqual(model.num_parameters, 119_892)
-
-    def test_reads_the_fields_of_a_csv_file(self):
-        path = self.folder / 'titles.csv'
-        path.write_text(
-            '"3","Oil, again","x"\r\n1,"He said ""no""",y\r\n2,"two\nlines",z',
-            'utf-8',
-        )
-        lines = self.load('headlines').read_lines(path, csv_column=2)
-        self.assertEqual(lines, ['Oil, again', 'He said "no"', 'two lines'])
 
     @parameterized.parameters((['ab', 'cd'], 0.0), (['abc', 'd'], 0.25))
     def test_padding_is_what_is_past_the_ends(self, lines, expected):
@@ -598,7 +625,7 @@ class HeadlinesTest(ExampleTest):
         output = self.run_main(
             example, corpus=path, csv_column=2, rnn_units=16, epochs=2
         )
-        self.assertStartsWith(output, '600 lines, ')
+        self.assertStartsWith(output, '540 lines to train on, ')
         self.assert_falls(output)
         written = output.splitlines()[3:]
         expected = [

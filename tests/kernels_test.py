@@ -1,6 +1,7 @@
 import functools
 import itertools
 import math
+from unittest import mock
 
 import tensorflow as tf
 from absl.testing import parameterized
@@ -243,6 +244,35 @@ class KernelsTest(tf.test.TestCase, parameterized.TestCase):
         cell.compute_dtype = tf.bfloat16
         gradients = tf.function(gradients.python_function)
         self.assert_equal(gradients(), expected, tf.bfloat16)
+
+
+class LookUpTest(tf.test.TestCase, parameterized.TestCase):
+    """Many more ids than sizes of the embedding: words, for example."""
+
+    @parameterized.parameters(kernels.GRU, kernels.LSTM, kernels.MinGRU)
+    def test_equals_the_table(self, cell):
+        tf.keras.utils.set_random_seed(0)
+        self.enter_context(mock.patch.object(kernels, '_MAX_TABLE', 19))
+        layer = cell(3, 4)
+        ids = tf.random.uniform([2, 6], maxval=20, dtype=tf.int32)
+        state = layer.initial_state(2)
+        results = []
+        for pad in (False, True):
+            embedding = tf.Variable(tf.reshape(tf.range(60.0) / 60, [20, 3]))
+            with tf.GradientTape() as tape:
+                if pad:  # The same with one-hot inputs.
+                    one_hot = tf.one_hot(ids, 20)
+                    inputs = one_hot @ embedding
+                    outputs, _ = layer.unroll(inputs, state)
+                    outputs = tf.transpose(outputs, [2, 1, 0])
+                else:
+                    outputs, _ = layer.unroll_ids(ids, embedding, state)
+                loss = tf.reduce_sum(tf.square(outputs))
+            sources = [embedding, *layer.trainable_variables]
+            gradients = tape.gradient(loss, sources)
+            self.assertIsInstance(gradients[0], tf.Tensor)
+            results.append((outputs, gradients))
+        self.assertAllClose(*results)
 
 
 if __name__ == '__main__':

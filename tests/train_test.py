@@ -21,7 +21,7 @@ import tensorflow as tf
 from absl.testing import flagsaver, parameterized
 
 import tfcharrnn
-from tfcharrnn import callbacks, commands, settings, train
+from tfcharrnn import callbacks, commands, generate, settings, train
 
 ROOT = pathlib.Path(tfcharrnn.__file__).parent.parent
 CORPUS = 'play.txt'
@@ -40,6 +40,7 @@ TINY = (
 )
 # Without samples, which take the longest.
 QUICK = (*TINY, '--sample_every=0', '--optimizer=sgd')
+TEN = (*QUICK, '--steps=10')
 PROMPT = 'a\n '
 
 
@@ -73,6 +74,22 @@ def run(*arguments, stdin=''):
             return exit_.code, stdout.getvalue(), stderr.getvalue()
         finally:
             flagsaver.restore_flag_values(saved, train.FLAGS)
+
+
+def run_generate(*arguments):
+    """Runs `generate` here; returns its status, output and errors."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    saved = flagsaver.save_flag_values(generate.FLAGS)
+    with (
+        contextlib.redirect_stdout(stdout),
+        contextlib.redirect_stderr(stderr),
+    ):
+        try:
+            commands.run(generate.main, generate.FLAGS, ['', *arguments])
+        except SystemExit as exit_:
+            return exit_.code, stdout.getvalue(), stderr.getvalue()
+        finally:
+            flagsaver.restore_flag_values(saved, generate.FLAGS)
 
 
 def start(*arguments):
@@ -841,6 +858,85 @@ class HelpTest(unittest.TestCase):
         )
         command = [sys.executable, '-c', code]
         subprocess.run(command, cwd=ROOT, check=True)
+
+
+class LinesTest(TrainTest):
+    """Each line a text: trains, goes on, measures and writes lines."""
+
+    def setUp(self):
+        super().setUp()
+        records = make_text().splitlines()
+        content = ''.join(f'1,"{record}",x\r\n' for record in records)
+        pathlib.Path('titles.csv').write_text(content)
+
+    def test_a_column_and_its_lines_are_the_same_text(self):
+        self.assert_done(f'--corpus={CORPUS}', '--lines', *TEN, '--model_dir=a')
+        csv = '--corpus=titles.csv', '--csv_column=2'
+        self.assert_done(*csv, *TEN, '--model_dir=b')
+        self.assertEqual(weights('a'), weights('b'))
+        self.assertEqual(metrics('a'), metrics('b'))
+
+    def test_goes_on_as_lines(self):
+        flags = f'--corpus={CORPUS}', '--lines', *QUICK
+        self.assert_done(*flags, '--steps=20', '--model_dir=whole')
+        self.assert_done(*flags, '--steps=10', '--model_dir=parts')
+        self.assert_done('--steps=20', '--model_dir=parts')
+        self.assertEqual(weights('whole'), weights('parts'))
+
+    def test_samples_and_texts_are_lines(self):
+        flags = f'--corpus={CORPUS}', '--lines', *TINY, '--sample_every=10'
+        self.assert_done(*flags, '--steps=10', '--prompt=to', '--model_dir=a')
+        for text in re.findall(
+            r'temperature .*\n((?:.|\n)*?)\n\n', samples('a')
+        ):
+            self.assertRegex(text, r'\A\nto[^\n]*\Z')
+        arguments = '--model_dir=a', '--num_samples=5', '--prompt=to'
+        status, out, _ = run_generate(*arguments, '--seed=1')
+        self.assertEqual(status, 0)
+        lines = [x for x in out.splitlines() if not x.startswith('-----')]
+        self.assertLen(lines, 5)
+        one = run_generate('--model_dir=a', '--prompt=to', '--seed=1')[1]
+        self.assertEqual(one, lines[0] + '\n')
+        self.assertStartsWith(one, 'to')
+
+    @parameterized.parameters(
+        '--shuffle', '--shift', '--curriculum=length:5@9,10'
+    )
+    def test_what_is_for_streams_is_refused(self, flag):
+        self.assert_refused(
+            f'--corpus={CORPUS}', '--lines', flag, message='for a text in one'
+        )
+
+    def test_a_column_that_is_not_there_is_refused(self):
+        self.assert_refused(
+            '--corpus=titles.csv', '--csv_column=4', message='no column 4'
+        )
+
+
+class WordsTest(TrainTest):
+    def test_trains_goes_on_and_writes_words(self):
+        flags = f'--corpus={CORPUS}', '--level=word', '--num_words=5', *TINY
+        out = self.assert_done(*flags, '--steps=20', '--model_dir=whole')
+        self.assertIn('<Corpus play.txt: 6 distinct tokens; ', out)
+        self.assertRegex(out, r'bits per token \| [\d,]+ tokens/s')
+        self.assert_done(*flags, '--steps=10', '--model_dir=parts')
+        self.assert_done('--steps=20', '--model_dir=parts')
+        self.assertEqual(weights('whole'), weights('parts'))
+        arguments = '--model_dir=whole', '--prompt=to be', '--length=9'
+        status, text, _ = run_generate(*arguments, '--seed=1')
+        self.assertEqual(status, 0)
+        self.assertStartsWith(text, 'to be')
+        known = tfcharrnn.Vocabulary.load('whole/vocabulary.json')
+        self.assertLen(known.encode(text[len('to be') : -1]), 9)
+
+    def test_a_run_of_characters_is_none_of_words(self):
+        self.copy_finished()
+        self.assert_refused(
+            f'--corpus={CORPUS}',
+            '--model_dir=bard',
+            '--level=word',
+            message='--level is word, but was char',
+        )
 
 
 if __name__ == '__main__':

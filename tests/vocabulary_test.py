@@ -12,7 +12,7 @@ from absl.testing import parameterized
 from hypothesis import strategies as st
 
 from tfcharrnn import vocabulary as vocabulary_lib
-from tfcharrnn.vocabulary import Vocabulary
+from tfcharrnn.vocabulary import Vocabulary, WordVocabulary
 
 TEXTS = {
     'ascii': 'to be, or not to be',
@@ -351,3 +351,79 @@ def _time(function):
         result = function()
         times.append(time.perf_counter() - start)
     return min(times), result
+
+
+class WordVocabularyTest(parameterized.TestCase):
+    @hypothesis.settings(deadline=None)
+    @hypothesis.given(any_text.filter(bool))
+    def test_decode_inverts_encode_for_any_text(self, text):
+        vocabulary = WordVocabulary.from_text(text + ' a')
+        self.assertEqual(vocabulary.decode(vocabulary.encode(text)), text)
+
+    @hypothesis.settings(deadline=None)
+    @hypothesis.given(st.text('ab \n,'), st.text('abc \n,'))
+    def test_what_is_decoded_is_encoded_as_it_was(self, known, text):
+        vocabulary = WordVocabulary.from_text(known + 'a')
+        ids = vocabulary.encode(text)
+        again = vocabulary.encode(vocabulary.decode(ids))
+        self.assertEqual(again.tolist(), ids.tolist())
+
+    def test_pieces_of_ids_decode_to_pieces_of_text(self):
+        text = "The cat, as I said, didn't sit.\n\nIt \u2014 slept;  deeply."
+        vocabulary = WordVocabulary.from_text(text)
+        ids = vocabulary.encode(text)
+        pieces = [vocabulary.decode([id_]) for id_ in ids]
+        self.assertEqual(''.join(pieces), text)
+        self.assertIn(" didn't", pieces)
+        self.assertIn(',', pieces)
+
+    def test_keeps_the_most_frequent(self):
+        vocabulary = WordVocabulary.from_text('c b a b c b', num_words=2)
+        self.assertEqual(vocabulary.tokens, (' <unk>', ' b', 'c'))
+
+    def test_a_word_that_is_not_known_is_unknown(self):
+        vocabulary = WordVocabulary([' cat', 'The'])
+        ids = vocabulary.encode('The dog')
+        self.assertEqual(ids.tolist(), [2, 0])
+        self.assertEqual(vocabulary.decode(ids), 'The <unk>')
+        self.assertEqual(vocabulary.count_unseen('The dog'), {})
+
+    def test_a_file_holds_which_kind_it_is(self):
+        path = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
+        for number, vocabulary in enumerate(
+            [WordVocabulary.from_text('to be or not'), Vocabulary('abc')]
+        ):
+            vocabulary.save(path / f'{number}.json')
+            loaded = Vocabulary.load(path / f'{number}.json')
+            self.assertIs(type(loaded), type(vocabulary))
+            self.assertEqual(loaded, vocabulary)
+            self.assertEqual(hash(loaded), hash(vocabulary))
+
+    @parameterized.parameters(
+        ([], 'at least one word'),
+        (['a b'], "'a b' is not one"),
+        ([1], '1 is not one'),
+        (['a', 'a'], "'a' occurs 2 times"),
+        ([' <unk>'], 'occurs'),
+    )
+    def test_what_is_no_vocabulary_is_an_error(self, words, message):
+        with self.assertRaisesRegex(ValueError, message):
+            WordVocabulary(words)
+
+    @parameterized.parameters(
+        ({'tokens': ['a', 'b']}, 'do not begin with'),
+        ({'tokens': []}, 'do not begin with'),
+        ({'tokens': 'abc'}, 'not a list'),
+        ({'tokens': [' <unk>', 3]}, '3 is not one'),
+    )
+    def test_a_file_that_holds_none_is_an_error(self, content, message):
+        folder = self.enter_context(tempfile.TemporaryDirectory())
+        path = pathlib.Path(folder, 'words.json')
+        document = {'format': 'tfcharrnn.vocabulary', 'version': 1, **content}
+        path.write_text(json.dumps(document))
+        with self.assertRaisesRegex(ValueError, f'words.json.*{message}'):
+            Vocabulary.load(path)
+
+    def test_no_number_of_words_is_an_error(self):
+        with self.assertRaisesRegex(ValueError, '`num_words` is 0'):
+            WordVocabulary.from_text('a b', 0)

@@ -224,6 +224,7 @@ class Sample:
         prompt: str = '',
         length: int = 300,
         temperatures: Sequence[float] = (0.5, 0.8, 1.0),
+        stop: str | None = None,
         tensorboard: TensorBoard | None = None,
     ):
         """Sets what to write, and where.
@@ -234,21 +235,24 @@ class Sample:
             prompt: What each text starts with.
             length: Characters to write after the prompt.
             temperatures: One text for each.
+            stop: Where each text ends, if before its length: see
+                `generator.Options`.
             tensorboard: Writes the texts as events, too.
 
         Raises:
-            ValueError: If the prompt has characters that the vocabulary lacks,
-                or a temperature is none.
+            ValueError: If the prompt or `stop` has characters that the
+                vocabulary lacks, or a temperature is none.
         """
         # Now, not when hours of training are to be followed by a sample.
-        vocabulary.encode(prompt)
+        vocabulary.encode(prompt + (stop or ''))
         for temperature in temperatures:
-            generator.Options(temperature=temperature)
+            generator.Options(temperature=temperature, stop=stop)
         self._vocabulary = vocabulary
         self._path = os.fspath(path)
         self._prompt = prompt
         self._length = length
         self._temperatures = tuple(temperatures)
+        self._stop = stop
         self._tensorboard = tensorboard
         self._generator: generator.Generator | None = None
         self._last = math.inf
@@ -266,7 +270,11 @@ class Sample:
         with trainer.averaged():
             texts = [
                 self._generator.generate(
-                    self._prompt, self._length, temperature=t, seed=step
+                    self._prompt,
+                    self._length,
+                    temperature=t,
+                    stop=self._stop,
+                    seed=step,
                 )
                 for t in self._temperatures
             ]
@@ -287,14 +295,22 @@ class Progress:
         step 340/6600 | loss 1.634 | 9,120 chars/s | 0:11:03 left
     """
 
-    def __init__(self, steps: int, stream: TextIO | None = None):
+    def __init__(
+        self,
+        steps: int,
+        stream: TextIO | None = None,
+        *,
+        unit: str = 'character',
+    ):
         """Takes the step at which training will end, and where to write.
 
         Args:
             steps: The last step.
             stream: A text file; None for the standard output.
+            unit: What an id stands for: see `Vocabulary.unit`.
         """
         self._steps = steps
+        self._unit = unit
         self._stream = stream or sys.stdout
         self._is_terminal = self._stream.isatty()
         self._seconds_per_step: float | None = None
@@ -339,9 +355,10 @@ class Progress:
         if 'valid_loss' in metrics:
             parts.append(
                 f'validation {metrics["valid_loss"]:.3f} nats, '
-                f'{metrics["valid_bits_per_char"]:.3f} bits per character'
+                f'{metrics["valid_bits_per_char"]:.3f} bits per {self._unit}'
             )
-        parts.append(f'{metrics["chars_per_second"]:,.0f} chars/s')
+        units = 'chars' if self._unit == 'character' else f'{self._unit}s'
+        parts.append(f'{metrics["chars_per_second"]:,.0f} {units}/s')
         if self._seconds_per_step is not None:
             left = round((self._steps - step) * self._seconds_per_step)
             parts.append(

@@ -399,7 +399,7 @@ def _parse_progress(serialized):
 
 def _digest(config, vocabulary):
     """Tells a model and its vocabulary from all others."""
-    return files.checksum([config, list(vocabulary.chars)])
+    return files.checksum([config, list(vocabulary.tokens)])
 
 
 def _check_digest(progress, digest):
@@ -603,11 +603,12 @@ def _find(model_dir, checkpoint):
 
 
 def _vocabulary_difference(theirs, ours):
-    if set(theirs.chars) == set(ours.chars):
-        return 'the vocabulary has the same characters in another order'
-    missing = ''.join(sorted(set(theirs.chars) - set(ours.chars)))
-    extra = ''.join(sorted(set(ours.chars) - set(theirs.chars)))
+    if set(theirs.tokens) == set(ours.tokens):
+        return f'the vocabulary has the same {ours.unit}s in another order'
+    missing = ''.join(sorted(set(theirs.tokens) - set(ours.tokens)))
+    extra = ''.join(sorted(set(ours.tokens) - set(theirs.tokens)))
     return (
-        f'the vocabulary has {len(theirs)} characters there and {len(ours)} '
-        f'here (only there: {missing[:20]!r}, only here: {extra[:20]!r})'
+        f'the vocabulary has {len(theirs)} {theirs.unit}s there and '
+        f'{len(ours)} {ours.unit}s here (only there: {missing[:20]!r}, '
+        f'only here: {extra[:20]!r})'
     )

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import csv
 import dataclasses
 import glob
 import gzip
@@ -14,7 +15,7 @@ import socket
 import sys
 import tempfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,12 @@ from tfcharrnn import vocabulary as vocabulary_lib
 
 # What a text is read from; `Corpus.load` says what the strings mean.
 Source = str | os.PathLike | Sequence[str | os.PathLike]
+# A vocabulary, or what makes one of the training part; None for its characters.
+AnyVocabulary = (
+    vocabulary_lib.Vocabulary
+    | Callable[[str], vocabulary_lib.Vocabulary]
+    | None
+)
 
 _PARTS = ('train', 'valid', 'test')
 _DEFAULT_SPLIT = (0.9, 0.1, 0.0)
@@ -99,7 +106,7 @@ class Corpus:
         source: Source | Mapping[str, Source],
         split: Sequence[float] = _DEFAULT_SPLIT,
         *,
-        vocabulary: vocabulary_lib.Vocabulary | None = None,
+        vocabulary: AnyVocabulary = None,
         lowercase: bool = False,
         encoding: str = 'utf-8',
         normalize_newlines: bool = False,
@@ -131,7 +138,9 @@ class Corpus:
                 and 'test' a source of its own ('train' must be there).
             split: The fractions of the characters in the training, validation
                 and test part; they add up to 1. Not with a mapping.
-            vocabulary: Use this one instead of that of the training part.
+            vocabulary: Use this one instead of the characters of the training
+                part; or a function that makes one of the training part, such
+                as `WordVocabulary.from_text`.
             lowercase: Whether to turn the text into lower case.
             encoding: How the bytes of files and standard input are read.
             normalize_newlines: Whether to turn `\r\n` and `\r` into `\n`.
@@ -171,7 +180,7 @@ class Corpus:
         text: str | Mapping[str, str],
         split: Sequence[float] = _DEFAULT_SPLIT,
         *,
-        vocabulary: vocabulary_lib.Vocabulary | None = None,
+        vocabulary: AnyVocabulary = None,
         lowercase: bool = False,
         normalize_newlines: bool = False,
     ) -> 'Corpus':
@@ -203,9 +212,120 @@ class Corpus:
             for part, raw in (text if named else {'text': text}).items()
         }
         parts = texts if named else _cut(texts['text'], fractions)
+        return cls._from_parts(parts, vocabulary)
+
+    @classmethod
+    def load_lines(
+        cls,
+        source: Source,
+        split: Sequence[float] = _DEFAULT_SPLIT,
+        *,
+        csv_column: int | None = None,
+        vocabulary: AnyVocabulary = None,
+        lowercase: bool = False,
+        encoding: str = 'utf-8',
+    ) -> 'Corpus':
+        """Reads many short texts: one a line, or one a record of a CSV file.
+
+            corpus = Corpus.load_lines('headlines.txt')
+            corpus = Corpus.load_lines('ag_news.csv', csv_column=2)
+            train = data.lines(corpus.lines('train'), corpus.vocabulary, 64)
+
+        A line ends with a newline, which also is a character of the text. It is
+        in one part as a whole. Lines that are empty are left out. A field of a
+        CSV file (RFC 4180: quoted where it holds a comma, a quote or a line
+        end) is put on one line; a first record of names is a line as well.
+
+        Args:
+            source: As in `load`.
+            split: The fractions of the lines in each part; they add up to 1.
+            csv_column: The number of a column, from 1 on; None for text.
+            vocabulary: As in `load`.
+            lowercase: As in `load`.
+            encoding: As in `load`.
+
+        Returns:
+            The corpus.
+
+        Raises:
+            OSError: As in `load`.
+            ValueError: As in `load`, or the CSV has no such column.
+        """
+        lines = []
+        files = _expand(source)
+        _check_distinct(files)
+        for file in files:
+            text = _read(file, encoding)
+            if csv_column is None:
+                lines += _split_lines(text)
+            else:
+                lines += _read_column(text, csv_column, str(file))
+        if not any(lines):
+            raise ValueError(f"There is no line in '{_describe(source)}'.")
+        corpus = cls.from_lines(
+            lines, split, vocabulary=vocabulary, lowercase=lowercase
+        )
+        return dataclasses.replace(corpus, source=_describe(source))
+
+    @classmethod
+    def from_lines(
+        cls,
+        lines: Iterable[str],
+        split: Sequence[float] = _DEFAULT_SPLIT,
+        *,
+        vocabulary: AnyVocabulary = None,
+        lowercase: bool = False,
+    ) -> 'Corpus':
+        """Splits short texts that are in memory and turns them into ids.
+
+            >>> corpus = Corpus.from_lines(['ab', 'ba', 'b'], (0.7, 0.3, 0.0))
+            >>> corpus.lines('train'), corpus.lines('valid')
+            (['ab', 'ba'], ['b'])
+
+        Args:
+            lines: The texts; none has a newline in it.
+            split: As in `load_lines`.
+            vocabulary: As in `load`.
+            lowercase: As in `load`.
+
+        Returns:
+            The corpus.
+
+        Raises:
+            ValueError: A line has a newline in it, the split is none, or a
+                part is empty.
+            TypeError: A line is no str, or the vocabulary no Vocabulary.
+        """
+        fractions = _check_split(lines, split)
+        lines = [line for line in lines if line]
+        for line in lines:
+            if not isinstance(line, str) or '\n' in line:
+                raise ValueError(
+                    f'A line is a string without a newline in it, but got '
+                    f'{line!r:.60}. Split a text with Corpus.load_lines.'
+                )
+        parts = {
+            part: _normalize(''.join(f'{line}\n' for line in some), lowercase)
+            for part, some in _cut(lines, fractions).items()
+            if some
+        }
+        return cls._from_parts(parts, vocabulary)
+
+    def lines(self, part: str) -> list[str]:
+        """Returns the lines of a part, without their ends.
+
+        Args:
+            part: 'train', 'valid' or 'test'.
+        """
+        return _split_lines(self.vocabulary.decode(getattr(self, part)))
+
+    @classmethod
+    def _from_parts(cls, parts, vocabulary):
         if vocabulary is None:
             vocabulary = _make_vocabulary(parts['train'])
-        elif not isinstance(vocabulary, vocabulary_lib.Vocabulary):
+        elif callable(vocabulary):
+            vocabulary = vocabulary(parts['train'])
+        if not isinstance(vocabulary, vocabulary_lib.Vocabulary):
             raise TypeError(
                 f'vocabulary should be a Vocabulary, but got '
                 f'{type(vocabulary).__name__}. Vocabulary.load reads a file.'
@@ -222,7 +342,7 @@ class Corpus:
         )
         return (
             f'<Corpus {self.source}: {len(self.vocabulary)} distinct '
-            f'characters; {sizes}>'
+            f'{self.vocabulary.unit}s; {sizes}>'
         )
 
 
@@ -258,8 +378,9 @@ def _check_split(source: object, split: Sequence[float]) -> list[float]:
     return fractions
 
 
-def _cut(text: str, fractions: Sequence[float]) -> dict[str, str]:
-    """Cuts a text into contiguous parts; nothing is lost or used twice."""
+def _cut(text: Sequence, fractions: Sequence[float]) -> dict[str, Sequence]:
+    """Cuts a text, or lines, into parts; nothing is lost or used twice."""
+    what = 'characters' if isinstance(text, str) else 'lines'
     parts, start, total = {}, 0, 0.0
     for part, fraction in zip(_PARTS, fractions, strict=True):
         total += fraction
@@ -270,13 +391,15 @@ def _cut(text: str, fractions: Sequence[float]) -> dict[str, str]:
         if fraction and not parts[part]:
             raise ValueError(
                 f'The text is too short: {fraction:g} of its {len(text)} '
-                f'characters leaves nothing for the {part} part. Use a longer '
+                f'{what} leaves nothing for the {part} part. Use a longer '
                 f'text or another `split`.'
             )
     return parts
 
 
-def _normalize(text: str, lowercase: bool, normalize_newlines: bool) -> str:
+def _normalize(
+    text: str, lowercase: bool, normalize_newlines: bool = False
+) -> str:
     if not isinstance(text, str):
         raise TypeError(
             f'Expected a text (str), but got {type(text).__name__}.'
@@ -286,6 +409,35 @@ def _normalize(text: str, lowercase: bool, normalize_newlines: bool) -> str:
     if normalize_newlines:
         text = text.replace('\r\n', '\n').replace('\r', '\n')
     return text.lower() if lowercase else text
+
+
+def _split_lines(text: str) -> list[str]:
+    """Splits at newlines alone: other separators are characters of a line."""
+    lines = text.replace('\r\n', '\n').replace('\r', '\n').split('\n')
+    return [line for line in lines if line]
+
+
+def _read_column(text: str, column: int, name: str) -> list[str]:
+    """Returns a column of a CSV file, each field on a single line."""
+    if column < 1:
+        raise ValueError(
+            f'csv_column is {column}, but the columns are numbered from 1 on.'
+        )
+    lines = []
+    records = csv.reader(io.StringIO(text, newline=''), strict=True)
+    try:
+        for number, record in enumerate(records, 1):
+            if record and column > len(record):
+                raise ValueError(
+                    f"Record {number} of '{name}' has {len(record)} columns, "
+                    f'so it has no column {column}. Give a smaller csv_column.'
+                )
+            lines += [' '.join(record[column - 1].split())] if record else []
+    except csv.Error as error:
+        raise ValueError(
+            f"'{name}' is no CSV file: {error}, in line {records.line_num}."
+        ) from error
+    return lines
 
 
 def _make_vocabulary(text: str) -> vocabulary_lib.Vocabulary:

@@ -7,6 +7,8 @@ prints one JSON object: loss (nats per character), bits_per_char, perplexity,
 accuracy and num_chars, with the state carried through the whole text; and
 window_loss, with the text in windows of 256 characters that each begin with
 an empty context, as nanoGPT and other models of limited context are measured.
+Of a model of lines there is only the loss, each line from its beginning; of one
+of words, all of this is per token.
 """
 
 from __future__ import annotations
@@ -94,11 +96,11 @@ def main() -> None:
             f'There are {len(ids)} characters to measure, but it takes 2 to '
             'predict one from the other. Give another --split or --corpus.'
         )
-    batches = settings.evaluation_batches(ids, run.seq_length, FLAGS.batch_size)
+    batches = settings.batches_to_measure(run, corpus, split, FLAGS.batch_size)
     # An evaluation needs no optimizer, but a trainer does.
     runner = trainer.Trainer(model, tf.keras.optimizers.SGD())
     metrics = runner.evaluate(batches)
-    if len(ids) > _WINDOW:
+    if len(ids) > _WINDOW and not settings.has_lines(run):
         # Each character once: what the mean over random windows tends to.
         windows = data.sequences(ids, _WINDOW, batch_size=32, shuffle=True)
         metrics['window_loss'] = runner.evaluate(windows)['loss']

@@ -13,17 +13,22 @@ being written; all else goes to standard error. For example:
     python -m tfcharrnn.generate --model_dir=runs/bard --prompt='ROMEO: ' \
         --temperature=0.2,0.5,1.0
 
-  Ten headlines from the best checkpoint, each up to the end of its line:
-    python -m tfcharrnn.generate --model_dir=runs/news --checkpoint=best \
+  Ten verses from the best checkpoint, each up to the end of its line:
+    python -m tfcharrnn.generate --model_dir=runs/bard --checkpoint=best \
         --stop='\n' --num_samples=10
+
+A model of lines (--lines or --csv_column in training) writes single lines, up
+to their end.
 """
 
+import itertools
+import pathlib
 import secrets
 import sys
 
 from absl import flags
 
-from tfcharrnn import commands
+from tfcharrnn import commands, settings
 
 # Flags of its own, so that several commands can be imported side by side.
 FLAGS = flags.FlagValues()
@@ -145,12 +150,16 @@ def main() -> None:
         MODEL_DIR.value, CHECKPOINT.value
     )
     options = {'top_k': TOP_K.value, 'top_p': TOP_P.value, 'seed': seed}
+    has_lines = _has_lines()
     if STOP.value is not None:
         options['stop'] = commands.unescape(STOP.value)
+    elif has_lines:
+        options['stop'] = '\n'
     num_blocks = len(TEMPERATURE.value) * NUM_SAMPLES.value
     for temperature in TEMPERATURE.value:
         options['temperature'] = float(temperature)
-        for number, text in enumerate(_write(writer, prompt, options), 1):
+        texts = _write(writer, prompt, options, has_lines)
+        for number, text in enumerate(texts, 1):
             if num_blocks > 1:
                 print(_heading(temperature, number))
             for piece in text:
@@ -160,14 +169,28 @@ def main() -> None:
         sys.stderr.write(f'To write this again: --seed={seed}\n')
 
 
-def _write(writer, prompt, options):
+def _has_lines():
+    """Whether the model was trained on lines."""
+    path = pathlib.Path(MODEL_DIR.value, settings.RUN_FLAGS)
+    return path.exists() and settings.has_lines(settings.read(path))
+
+
+def _write(writer, prompt, options, has_lines):
     """Returns texts, each as an iterable of its pieces."""
+    # A line begins after the end of another, which is not part of it.
+    before = '\n' if has_lines else ''
+    skipped = 1 if before + prompt else 0
+    arguments = before + prompt, LENGTH.value
     if NUM_SAMPLES.value == 1:
-        return [writer.stream(prompt, LENGTH.value, **options)]
+        pieces = writer.stream(*arguments, **options)
+        # The first one is what the text begins with.
+        return [
+            itertools.chain([prompt], itertools.islice(pieces, skipped, None))
+        ]
     texts = writer.generate(
-        prompt, LENGTH.value, num_samples=NUM_SAMPLES.value, **options
+        *arguments, num_samples=NUM_SAMPLES.value, **options
     )
-    return [[text] for text in texts]
+    return [[text.removeprefix(before)] for text in texts]
 
 
 def _heading(temperature, number):

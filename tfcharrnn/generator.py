@@ -314,20 +314,20 @@ class Generator:
     def _stream(self, prompt, length, place, plan, stop):
         if prompt:
             yield prompt
-        held, size, position = '', 1, 0
+        held, size, position = np.empty(0, np.int32), 1, 0
         whole = int(place.missing[0])
         while position < length and place.missing[0] > 0:
             position = min(position + size, length)
             size = min(2 * size, _MAX_PIECE)
             ids, place = self._write(place, plan, position)
-            held += self._decode(ids[0])
+            held = np.concatenate([held, ids[0]])
             # What may turn out to be the beginning of `stop` has to wait.
             num_free = len(held) - (whole - int(place.missing[0]))
             if num_free:
-                yield held[:num_free]
+                yield self._decode(held[:num_free])
             held = held[num_free:]
-        if held and held != stop:
-            yield held
+        if len(held) and self._decode(held) != stop:
+            yield self._decode(held)
 
     def _begin(self, prompt, num_samples, options):
         """Reads the prompt; returns the place after it, and the plan."""

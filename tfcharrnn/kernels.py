@@ -33,6 +33,9 @@ import tensorflow as tf
 
 from tfcharrnn import cells
 
+# Characters of a vocabulary up to which it pays to multiply all of them.
+_MAX_TABLE = 1024
+
 
 class Columns:
     """What a cell that unrolls in columns shares with the others."""
@@ -61,8 +64,11 @@ class Columns:
 
         The embedding times the input weights is a table with a row for each
         character of the vocabulary, so a character costs V products instead
-        of the embedding's size.
+        of the embedding's size. Where there are more of them, as with words,
+        each input is looked up instead.
         """
+        if embedding is not None and embedding.shape[0] > _MAX_TABLE:
+            return self.unroll_columns(_look_up(ids, embedding), state)
         table = tf.convert_to_tensor(self.kernel)
         if embedding is not None:
             table = tf.matmul(embedding, table)
@@ -367,6 +373,23 @@ class MinGRU(Columns, cells.MinGRU):
     def _step(self, x, bias, states, products, *recurrent):
         z, candidate = tf.split(x + bias, 2)
         return [states[0] + tf.sigmoid(z) * (candidate - states[0])]
+
+
+@tf.custom_gradient
+def _look_up(ids, embedding):
+    """Returns columns [I, T, B] of the rows [V, I] for ids [B, T]."""
+    ids = tf.transpose(ids)
+    size = embedding.shape[0]
+
+    def gradient(d_columns):
+        rows = tf.reshape(tf.transpose(d_columns, [1, 2, 0]), [-1, width])
+        flat = tf.reshape(ids, [-1])
+        # Dense, so that rows which occur twice are summed before all else.
+        return None, tf.math.unsorted_segment_sum(rows, flat, size)
+
+    embedding = tf.convert_to_tensor(embedding)
+    width = embedding.shape[1]
+    return tf.transpose(tf.gather(embedding, ids), [2, 0, 1]), gradient
 
 
 @tf.custom_gradient

@@ -43,6 +43,26 @@ _float('valid_fraction', 0.1, 'Share of the text to validate on.')
 _float('test_fraction', 0.0, 'Share of the text, its end, to leave alone.')
 _string('encoding', 'utf-8', 'The encoding of the text.')
 _bool('lowercase', False, 'Turns the text into lower case.')
+_bool(
+    'lines',
+    False,
+    'Each line is a text of its own, with a beginning and an end: headlines, '
+    'names. Rows are lines then, from the zero state, of any length.',
+)
+_positive(
+    'csv_column',
+    None,
+    'The texts are the fields of a column of CSV files, the first of which is '
+    '1; otherwise as --lines.',
+)
+_enum(
+    'level',
+    'char',
+    ['char', 'word'],
+    'What the model reads and writes one by one. With word, all that is per '
+    'character is per token: a word or a mark, or white space.',
+)
+_positive('num_words', 10_000, 'With --level=word, how many to know.')
 _bool('normalize_newlines', False, r'Turns \r\n and \r into \n.')
 _positive('batch_size', 64, 'Rows of a batch.')
 _positive('seq_length', 100, 'Characters of a row: how far gradients go back.')
@@ -342,6 +362,12 @@ def check() -> None:
                 '--overwrite and --on_nonfinite=rollback are for one machine, '
                 'not for --strategy=multi_worker_mirrored.'
             )
+    if has_lines(FLAGS) and (FLAGS.shuffle or FLAGS.shift or FLAGS.curriculum):
+        raise ValueError(
+            '--shuffle, --shift and --curriculum are for a text in one piece; '
+            'with --lines or --csv_column, whose rows are shuffled lines, '
+            'leave them out.'
+        )
     validates = FLAGS.valid_fraction and FLAGS.eval_every != 0
     if FLAGS.early_stopping and not validates:
         raise ValueError(
@@ -361,19 +387,49 @@ def default_model_dir(corpus: str) -> pathlib.Path:
     return pathlib.Path('runs', name)
 
 
+def has_lines(run: flags.FlagValues) -> bool:
+    """Whether the texts of a run are lines, or fields of a CSV file."""
+    return run.lines or run.csv_column is not None
+
+
 def load_corpus(run: flags.FlagValues, vocabulary=None):
     """Loads the text that the flags of a run name, split as they say."""
     from tfcharrnn import corpus
+    from tfcharrnn import vocabulary as vocabularies
 
     train = 1.0 - run.valid_fraction - run.test_fraction
+    split = train, run.valid_fraction, run.test_fraction
+    if vocabulary is None and run.level == 'word':
+        vocabulary = functools.partial(
+            vocabularies.WordVocabulary.from_text, num_words=run.num_words
+        )
+    options = {
+        'vocabulary': vocabulary,
+        'lowercase': run.lowercase,
+        'encoding': run.encoding,
+    }
+    if has_lines(run):
+        return corpus.Corpus.load_lines(
+            run.corpus, split, csv_column=run.csv_column, **options
+        )
     return corpus.Corpus.load(
         run.corpus,
-        (train, run.valid_fraction, run.test_fraction),
-        vocabulary=vocabulary,
-        lowercase=run.lowercase,
-        encoding=run.encoding,
+        split,
         normalize_newlines=run.normalize_newlines,
+        **options,
     )
+
+
+def batches_to_measure(run: flags.FlagValues, corpus, part: str, batch_size):
+    """Cuts a part of a corpus in lines, or in strips, as the run does."""
+    from tfcharrnn import data
+
+    if not has_lines(run):
+        ids = getattr(corpus, part)
+        return evaluation_batches(ids, run.seq_length, batch_size)
+    lines = corpus.lines(part)
+    batch_size = min(batch_size or run.batch_size, len(lines))
+    return data.lines(lines, corpus.vocabulary, batch_size, shuffle=False)
 
 
 def evaluation_batches(ids, seq_length: int, batch_size: int | None = None):

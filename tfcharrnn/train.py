@@ -171,6 +171,14 @@ def _make_stages(corpus):
     """Makes the data of --curriculum, or a single stage without an end."""
     from tfcharrnn import curriculum, data
 
+    if settings.has_lines(FLAGS):
+        batches = data.lines(
+            corpus.lines('train'),
+            corpus.vocabulary,
+            FLAGS.batch_size,
+            seed=FLAGS.seed,
+        )
+        return [curriculum.Stage(batches)]
     if FLAGS.curriculum is None:
         batches = data.sequences(
             corpus.train,
@@ -205,7 +213,8 @@ def _run(corpus, stages, steps, rollback):
     batches = stages[-1].dataset
     checkpointer = rollback.checkpointer
     trainer = checkpointer.trainer
-    progress = callbacks.Progress(steps)
+    unit = checkpointer.vocabulary.unit
+    progress = callbacks.Progress(steps, unit=unit)
 
     def save_unless_last(trainer, metrics):
         # A checkpoint of the last step means that all is done, the callbacks
@@ -319,18 +328,24 @@ def _periodic(corpus, batches, progress, checkpointer):
     tensorboard = None
     if importlib.util.find_spec('tensorboard') is not None:
         tensorboard = callbacks.TensorBoard(model_dir)
+    prompt, has_lines = (
+        commands.unescape(FLAGS.prompt),
+        settings.has_lines(FLAGS),
+    )
     sample = callbacks.Sample(
         checkpointer.vocabulary,
         os.path.join(model_dir, 'samples.txt'),
-        prompt=commands.unescape(FLAGS.prompt),
+        # A line begins after the end of another.
+        prompt='\n' + prompt if has_lines and prompt else prompt,
         length=FLAGS.sample_length,
         temperatures=[float(t) for t in FLAGS.temperatures],
+        stop='\n' if has_lines else None,
         tensorboard=tensorboard,
     )
     json_lines = callbacks.JsonLines(os.path.join(model_dir, 'metrics.jsonl'))
     result = []
     if len(corpus.valid) > 1:
-        valid = settings.evaluation_batches(corpus.valid, FLAGS.seq_length)
+        valid = settings.batches_to_measure(FLAGS, corpus, 'valid', None)
         result.append((evaluated, callbacks.Evaluate(valid)))
         result.append((evaluated, checkpointer.keep_best))
         if FLAGS.early_stopping:
@@ -468,7 +483,7 @@ def _delete_run(model_dir):
 def _check_same_text(record, corpus):
     """Refuses to go on with another text; a run keeps its hash."""
     text = hashlib.sha256(
-        corpus.vocabulary.chars.encode('utf-8', 'surrogatepass')
+        ''.join(corpus.vocabulary.tokens).encode('utf-8', 'surrogatepass')
     )
     for ids in (corpus.train, corpus.valid):
         text.update(len(ids).to_bytes(8, 'big'))

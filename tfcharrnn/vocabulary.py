@@ -1,9 +1,10 @@
-"""Vocabulary: characters to ids and back."""
+"""Vocabulary: characters, or words, to ids and back."""
 
 import collections
 import functools
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -19,6 +20,10 @@ _MAX_FILE_BYTES = 1 << 25
 # memory stays at one id per character however long the text is.
 _PIECE = 1 << 18
 _NUM_NAMED = 5
+# A word with the space before it, a mark with it, or white space: each
+# character of a text is in exactly one of them.
+_UNKNOWN = ' <unk>'
+_TOKEN = re.compile(rf"{_UNKNOWN}| ?\w+(?:['\u2019]\w+)*| ?[^\w\s]|\s")
 
 
 class Vocabulary:
@@ -55,6 +60,8 @@ class Vocabulary:
         ValueError: There is no character, one occurs twice, or an item is not
             a single character.
     """
+
+    unit = 'character'  # What an id stands for, in words.
 
     def __init__(self, chars: Iterable[str]):
         chars = list(chars)
@@ -98,9 +105,14 @@ class Vocabulary:
         return cls(sorted(set(text)))
 
     @property
+    def tokens(self) -> tuple[str, ...]:
+        """What the ids stand for, in the order of the ids."""
+        return tuple(self.chars)
+
+    @property
     def dtype(self) -> np.dtype:
         """The smallest unsigned integer type that holds every id."""
-        return np.min_scalar_type(len(self.chars) - 1)
+        return np.min_scalar_type(len(self) - 1)
 
     def encode(self, text: str, unseen: str = 'error') -> np.ndarray:
         """Turns characters into ids.
@@ -167,30 +179,11 @@ class Vocabulary:
             ValueError: The ids are not one-dimensional, or one of them is not
                 an id of this vocabulary.
         """
-        ids = np.asarray(ids)
-        if ids.ndim != 1:
-            raise ValueError(
-                f'decode takes ids of shape [N], but got shape '
-                f'{list(ids.shape)}. Decode one row at a time.'
-            )
-        if not ids.size:  # An empty list has no integer type.
-            return ''
-        if not np.issubdtype(ids.dtype, np.integer):
-            raise TypeError(
-                f'decode takes integers, but got ids of type {ids.dtype}.'
-            )
+        ids = _check_ids(ids, len(self))
         codes = _code_points(self.chars)
         pieces = []
         for start in range(0, len(ids), _PIECE):
             piece = ids[start : start + _PIECE]
-            wrong = (piece < 0) | (piece >= len(codes))
-            if wrong.any():
-                place = int(wrong.argmax())
-                raise ValueError(
-                    f'Id {piece[place]} at position {start + place} is not in '
-                    f'the vocabulary, whose ids are 0 to {len(codes) - 1}. '
-                    f'Were the ids made with another vocabulary?'
-                )
             # NumPy takes no uint64 as an index.
             data = codes.take(piece.astype(np.intp, copy=False)).tobytes()
             pieces.append(data.decode('utf-32-le', 'surrogatepass'))
@@ -226,11 +219,8 @@ class Vocabulary:
         """
         # A list, not a string: JSON would read two lone surrogates that stand
         # side by side in a string as one character.
-        document = {
-            'format': _FORMAT,
-            'version': _VERSION,
-            'characters': list(self.chars),
-        }
+        document = {'format': _FORMAT, 'version': _VERSION}
+        document[self._list_name] = list(self.tokens)
         files.write_json(path, document, indent=0)
 
     @classmethod
@@ -244,7 +234,7 @@ class Vocabulary:
             path: The JSON file.
 
         Returns:
-            A vocabulary equal to the one that was saved.
+            A vocabulary equal to the one that was saved, and of its class.
 
         Raises:
             FileNotFoundError: There is no such file.
@@ -252,12 +242,20 @@ class Vocabulary:
                 that a newer version of this library wrote.
         """
         try:
-            return cls(_read_characters(path))
+            document = _read_document(path)
+            kind = WordVocabulary if 'tokens' in document else Vocabulary
+            return kind._from_document(document)
         # RecursionError: JSON that is nested thousands of levels deep.
         except (ValueError, RecursionError) as error:
             raise ValueError(
                 f"'{os.fspath(path)}' is not a vocabulary file: {error}"
             ) from error
+
+    _list_name = 'characters'  # In the file.
+
+    @classmethod
+    def _from_document(cls, document):
+        return cls(_read_list(document, cls._list_name))
 
     def __len__(self) -> int:
         return len(self.chars)
@@ -268,10 +266,10 @@ class Vocabulary:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Vocabulary):
             return NotImplemented
-        return self.chars == other.chars
+        return self.tokens == other.tokens
 
     def __hash__(self) -> int:
-        return hash(self.chars)
+        return hash(self.tokens)
 
     def __repr__(self) -> str:
         return f'Vocabulary({self.chars!r})'
@@ -311,6 +309,146 @@ class Vocabulary:
         )
 
 
+class WordVocabulary(Vocabulary):
+    r"""The words that a model knows, and one id for all others.
+
+    A token is a word or a mark with the space before it, or white space:
+
+        text      The cat, as I said, sat.
+        tokens    The| cat|,| as| I| said|,| sat|.
+
+    So a text is its tokens, one after the other, and comes back as it was, but
+    for the words that are not known: each of them is ' <unk>', id 0. A model
+    predicts tokens instead of characters then, and everything that is counted
+    in characters (losses, lengths, speeds) is counted in tokens.
+
+        >>> vocabulary = WordVocabulary.from_text('the cat and the dog', 3)
+        >>> vocabulary.tokens
+        (' <unk>', 'the', ' cat', ' and')
+        >>> vocabulary.encode('the dog and the cat').tolist()
+        [1, 0, 3, 0, 2]
+        >>> vocabulary.decode([1, 0, 3, 0, 2])
+        'the <unk> and <unk> cat'
+
+    Args:
+        words: The tokens in the order of their ids from 1 on, distinct.
+
+    Raises:
+        ValueError: There is no word, one occurs twice, or an item is no token.
+    """
+
+    unit = 'token'
+    unknown = _UNKNOWN
+    _list_name = 'tokens'
+
+    def __init__(self, words: Iterable[str]):
+        words = list(words)
+        for word in words:
+            if not isinstance(word, str) or not _TOKEN.fullmatch(word):
+                raise ValueError(
+                    f'A vocabulary of words is made of single tokens, but '
+                    f'{_shorten(word)} is not one. For the words of a text '
+                    f'use WordVocabulary.from_text.'
+                )
+        if not words:
+            raise ValueError(
+                'A vocabulary needs at least one word, but got none. '
+                'Is the text empty?'
+            )
+        self._tokens = (self.unknown, *words)
+        self._ids = {token: id_ for id_, token in enumerate(self._tokens)}
+        if len(self._ids) < len(self._tokens):
+            (word, count), *_ = collections.Counter(words).most_common(1)
+            raise ValueError(
+                f'The words of a vocabulary are distinct, but {word!r} occurs '
+                f'{count} times.'
+            )
+
+    @classmethod
+    def from_text(cls, text: str, num_words: int = 10_000) -> 'WordVocabulary':
+        """Makes the vocabulary of the most frequent words of a text.
+
+        Args:
+            text: The text, not empty.
+            num_words: Tokens to know, at most; with ' <unk>' there is one more.
+
+        Returns:
+            A vocabulary in the order of frequency, and where that is the same,
+            of the first occurrence.
+
+        Raises:
+            ValueError: The text is empty, or `num_words` is not positive.
+        """
+        _check_text(text)
+        if num_words < 1:
+            raise ValueError(
+                f'`num_words` is {num_words}, but must be 1 or more.'
+            )
+        counts = collections.Counter(_TOKEN.findall(text))
+        del counts[cls.unknown]
+        return cls(word for word, _ in counts.most_common(num_words))
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """What the ids stand for, in the order of the ids."""
+        return self._tokens
+
+    def encode(self, text: str, unseen: str = 'error') -> np.ndarray:
+        """Turns a text into the ids of its tokens.
+
+        Args:
+            text: Any text; the empty one gives no ids.
+            unseen: As in `Vocabulary.encode`; here nothing is unseen, as there
+                is an id for all words that are not known.
+
+        Returns:
+            ids [N] of type `self.dtype`: one for each token.
+        """
+        del unseen
+        _check_text(text)
+        tokens = _TOKEN.findall(text)
+        ids = (self._ids.get(token, 0) for token in tokens)
+        return np.fromiter(ids, self.dtype, len(tokens))
+
+    def decode(self, ids: npt.ArrayLike) -> str:
+        """Turns ids into text: the tokens, one after the other.
+
+        Args:
+            ids: ids [N] of any integer type.
+
+        Returns:
+            The text.
+
+        Raises:
+            TypeError: The ids are not integers.
+            ValueError: They are not one-dimensional, or one of them is not an
+                id of this vocabulary.
+        """
+        ids = _check_ids(ids, len(self))
+        return ''.join([self._tokens[id_] for id_ in ids.tolist()])
+
+    def count_unseen(self, text: str) -> dict[str, int]:
+        """Counts what `encode` would complain of: nothing, of any text."""
+        _check_text(text)
+        return {}
+
+    @classmethod
+    def _from_document(cls, document):
+        unknown, *words = _read_list(document, 'tokens') or [None]
+        if unknown != cls.unknown:
+            raise ValueError(f'its "tokens" do not begin with {cls.unknown!r}.')
+        return cls(words)
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def __contains__(self, token: object) -> bool:
+        return token in self._ids
+
+    def __repr__(self) -> str:
+        return f'<WordVocabulary of {len(self)} tokens>'
+
+
 def _code_points(text: str) -> np.ndarray:
     # A lone surrogate is no valid UTF-32, but it is a character of a str.
     return np.frombuffer(text.encode('utf-32-le', 'surrogatepass'), '<u4')
@@ -323,8 +461,35 @@ def _check_text(text: str) -> None:
         )
 
 
-def _read_characters(path: str | os.PathLike) -> list:
-    """Reads the list of characters from a JSON file; ValueError if damaged."""
+def _check_ids(ids: npt.ArrayLike, size: int) -> np.ndarray:
+    """Returns ids [N] as an array, if each of them is below `size`."""
+    ids = np.asarray(ids)
+    if ids.ndim != 1:
+        raise ValueError(
+            f'decode takes ids of shape [N], but got shape '
+            f'{list(ids.shape)}. Decode one row at a time.'
+        )
+    if not ids.size:  # An empty list has no integer type.
+        return np.empty(0, np.uint8)
+    if not np.issubdtype(ids.dtype, np.integer):
+        raise TypeError(
+            f'decode takes integers, but got ids of type {ids.dtype}.'
+        )
+    for start in range(0, len(ids), _PIECE):
+        piece = ids[start : start + _PIECE]
+        wrong = (piece < 0) | (piece >= size)
+        if wrong.any():
+            place = int(wrong.argmax())
+            raise ValueError(
+                f'Id {piece[place]} at position {start + place} is not in '
+                f'the vocabulary, whose ids are 0 to {size - 1}. '
+                f'Were the ids made with another vocabulary?'
+            )
+    return ids
+
+
+def _read_document(path: str | os.PathLike) -> dict:
+    """Reads the JSON file of a vocabulary; ValueError if damaged."""
     with open(path, 'rb') as file:
         data = file.read(_MAX_FILE_BYTES + 1)
     if len(data) > _MAX_FILE_BYTES:
@@ -335,16 +500,20 @@ def _read_characters(path: str | os.PathLike) -> list:
         raise ValueError(f'it does not parse as JSON ({error}).') from error
     if not isinstance(document, dict) or document.get('format') != _FORMAT:
         raise ValueError(f'it has no "format": "{_FORMAT}".')
-    version, characters = document.get('version'), document.get('characters')
+    version = document.get('version')
     if version != _VERSION:
         raise ValueError(
             f'its version is {_shorten(version)}, but this tfcharrnn reads '
             f'version {_VERSION}. A newer tfcharrnn may read it.'
         )
-    if not isinstance(characters, list):
-        raise ValueError('its "characters" are missing or not a list.')
     files.check_json(document)
-    return characters
+    return document
+
+
+def _read_list(document: dict, name: str) -> list:
+    if not isinstance(document.get(name), list):
+        raise ValueError(f'its "{name}" are missing or not a list.')
+    return document[name]
 
 
 def _shorten(value: object) -> str:
