@@ -78,6 +78,7 @@ CLASSES = {
     'Trainer': 'trainer',
     'VanillaRNN': 'cells',
     'Vocabulary': 'vocabulary',
+    'WordVocabulary': 'vocabulary',
 }
 
 

@@ -66,6 +66,7 @@ _MODULE_OF = {
     'Trainer': 'trainer',
     'VanillaRNN': 'cells',
     'Vocabulary': 'vocabulary',
+    'WordVocabulary': 'vocabulary',
 }
 __all__ = ['__version__', *_MODULES, *_MODULE_OF]
 
@@ -99,7 +100,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers
     from tfcharrnn.kernels import GRU, LSTM
     from tfcharrnn.model import CharRNN
     from tfcharrnn.trainer import Trainer
-    from tfcharrnn.vocabulary import Vocabulary
+    from tfcharrnn.vocabulary import Vocabulary, WordVocabulary
 
 
 def __getattr__(name: str) -> Any:
