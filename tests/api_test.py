@@ -48,7 +48,7 @@ LEVELS = (
         ),
     },
     {'callbacks': ('files', 'generator', 'trainer', 'vocabulary')},
-    {'commands': (), 'settings': ('corpus', 'data', 'files')},
+    {'commands': (), 'settings': ('corpus', 'data', 'files', 'vocabulary')},
 )
 ALLOWED = {module: names for level in LEVELS for module, names in level.items()}
 # These may import whatever they like but each other.
