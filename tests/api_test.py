@@ -21,10 +21,10 @@ LEVELS = (
         'schedules': (),
         'sampling': (),
     },
-    {'vocabulary': ('files',), 'kernels': ('cells',)},
+    {'idfile': ('files',), 'vocabulary': ('files',), 'kernels': ('cells',)},
     {
-        'corpus': ('vocabulary',),
-        'data': ('vocabulary',),
+        'corpus': ('idfile', 'vocabulary'),
+        'data': ('idfile', 'vocabulary'),
         'model': ('cells', 'kernels', 'regularization'),
     },
     {'trainer': ('data.Batch', 'losses')},
@@ -48,7 +48,10 @@ LEVELS = (
         ),
     },
     {'callbacks': ('files', 'generator', 'trainer', 'vocabulary')},
-    {'commands': (), 'settings': ('corpus', 'data', 'files', 'vocabulary')},
+    {'commands': ()},
+    {
+        'settings': ('commands', 'corpus', 'data', 'files', 'vocabulary'),
+    },
 )
 ALLOWED = {module: names for level in LEVELS for module, names in level.items()}
 # These may import whatever they like but each other.

@@ -18,6 +18,7 @@ import os
 import re
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import NoReturn
@@ -139,6 +140,39 @@ def unescape(text: str) -> str:
         return {'n': '\n', 't': '\t', '\\': '\\'}[match[2]]
 
     return re.sub(r'\\(?:x([0-9a-fA-F]{2})|([nt\\]))', meaning, text)
+
+
+class ProgressBar:
+    """Shows on standard error how much is done, and the time left.
+
+        Reading a large text: 43 % | 0:00:09 left
+
+    On a terminal this line is drawn anew; elsewhere there is one now and then.
+    """
+
+    def __init__(self, what: str):
+        """Takes the name of the work."""
+        self._what = what
+        self._start = self._last = time.monotonic()
+
+    def __call__(self, share: float) -> None:
+        """Shows the share that is done, from 0 to 1."""
+        stream, now = sys.stderr, time.monotonic()
+        is_done = share >= 1.0
+        seconds = 0.5 if stream.isatty() else 10.0
+        if now - self._last < seconds and not is_done or not share:
+            return
+        self._last = now
+        left = round((now - self._start) * (1.0 / share - 1.0))
+        line = (
+            f'{self._what}: {share:.0%} | '
+            f'{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left'
+        )
+        if stream.isatty():
+            stream.write(f'\r{line}' + '\n' * is_done)
+        else:
+            stream.write(f'{line}\n')
+        stream.flush()
 
 
 class _PlainFormatter(standard_logging.Formatter):

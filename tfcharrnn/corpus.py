@@ -1,5 +1,6 @@
 """Corpus: text from files, standard input or the network, as ids, split."""
 
+import codecs
 import collections
 import contextlib
 import csv
@@ -15,12 +16,13 @@ import socket
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from absl import logging
 
+from tfcharrnn import idfile
 from tfcharrnn import vocabulary as vocabulary_lib
 
 # What a text is read from; `Corpus.load` says what the strings mean.
@@ -36,6 +38,10 @@ _PARTS = ('train', 'valid', 'test')
 _DEFAULT_SPLIT = (0.9, 0.1, 0.0)
 _NUM_NAMED = 10
 _TIMEOUT_SECONDS = 30
+# Files that together are larger are read piece by piece, and their ids mapped.
+LARGE = 1 << 26  # bytes
+_PIECE = 1 << 22  # bytes
+_LONGEST_WORD = 1 << 16  # characters
 
 
 class NamedText(NamedTuple):
@@ -110,6 +116,7 @@ class Corpus:
         lowercase: bool = False,
         encoding: str = 'utf-8',
         normalize_newlines: bool = False,
+        report: Callable[[float], None] | None = None,
     ) -> 'Corpus':
         r"""Reads a text from where it is, splits it and turns it into ids.
 
@@ -133,6 +140,11 @@ class Corpus:
         dropped. A file that occurs twice is an error, as the same text could
         then be trained on and validated on.
 
+        Files of more than 64 MiB together do not have to fit in memory: their
+        ids are written to a file in a cache (see `idfile`) and mapped. That is
+        done once, as long as neither the files nor the arguments change. (Not
+        so for a mapping or a vocabulary that is to be made by a function.)
+
         Args:
             source: A source, or a mapping that gives each of 'train', 'valid'
                 and 'test' a source of its own ('train' must be there).
@@ -144,12 +156,15 @@ class Corpus:
             lowercase: Whether to turn the text into lower case.
             encoding: How the bytes of files and standard input are read.
             normalize_newlines: Whether to turn `\r\n` and `\r` into `\n`.
+            report: Called now and then, while the ids of large files are
+                written, with the share of the work that is done.
 
         Returns:
             The corpus.
 
         Raises:
-            OSError: A file is missing or cannot be read, or a download failed.
+            OSError: A file is missing or cannot be read, a download failed, or
+                there is no room for the ids of a large one.
             ValueError: The bytes are not in this encoding, the split is none,
                 or a part is empty.
         """
@@ -158,6 +173,11 @@ class Corpus:
         sources = source if named else {'text': source}
         files = {part: _expand(sources[part]) for part in sources}
         _check_distinct([file for part in files.values() for file in part])
+        if not named and not callable(vocabulary) and _are_large(files['text']):
+            text = _LargeText(
+                files['text'], encoding, lowercase, normalize_newlines, report
+            )
+            return cls._map(text, split, vocabulary, _describe(source))
         texts = {}
         for part in files:
             texts[part] = ''.join(_read(file, encoding) for file in files[part])
@@ -320,6 +340,34 @@ class Corpus:
         return _split_lines(self.vocabulary.decode(getattr(self, part)))
 
     @classmethod
+    def _map(cls, text, split, vocabulary, source):
+        """Makes the corpus of a text that need not fit in memory."""
+        fractions = _check_split(source, split)
+        known = None if vocabulary is None else list(vocabulary.tokens)
+        path = idfile.path_of([*text.key, fractions, known])
+        digest = text.digest()
+        ids = idfile.load(path, digest)
+        if ids is None:
+            length, first = idfile.survey(text.read(1))
+            if not length:
+                raise ValueError(f"There is no text in '{source}'.")
+            ends = _find_ends(length, fractions)
+            if vocabulary is None:
+                chars = [char for char in first if first[char] < ends[0]]
+                vocabulary = _make_vocabulary(''.join(chars))
+            idfile.write(path, digest, text.read(2), vocabulary, ends)
+            ids = idfile.load(path, digest)
+        if vocabulary is None:
+            vocabulary = vocabulary_lib.Vocabulary(ids.chars)
+        unseen = collections.Counter()
+        for part, some, counts in zip(
+            _PARTS, ids.parts, ids.unseen, strict=True
+        ):
+            _check_unseen(part, len(some), counts)
+            unseen.update(counts)
+        return cls(vocabulary, *ids.parts, source, dict(unseen))
+
+    @classmethod
     def _from_parts(cls, parts, vocabulary):
         if vocabulary is None:
             vocabulary = _make_vocabulary(parts['train'])
@@ -381,20 +429,31 @@ def _check_split(source: object, split: Sequence[float]) -> list[float]:
 def _cut(text: Sequence, fractions: Sequence[float]) -> dict[str, Sequence]:
     """Cuts a text, or lines, into parts; nothing is lost or used twice."""
     what = 'characters' if isinstance(text, str) else 'lines'
-    parts, start, total = {}, 0, 0.0
+    ends = _find_ends(len(text), fractions, what)
+    starts = [0, *ends]
+    return {
+        part: text[start:end]
+        for part, start, end in zip(_PARTS, starts, ends, strict=False)
+    }
+
+
+def _find_ends(
+    length: int, fractions: Sequence[float], what: str = 'characters'
+) -> list[int]:
+    """Returns where each part of a text ends."""
+    ends, total = [0], 0.0
     for part, fraction in zip(_PARTS, fractions, strict=True):
         total += fraction
         # Rounded down, though 0.7 + 0.1 is 0.7999...; divided by the sum, so
         # that the last part ends where the text ends.
-        end = int(len(text) * (total / sum(fractions)) + 1e-6)
-        parts[part], start = text[start:end], end
-        if fraction and not parts[part]:
+        ends.append(int(length * (total / sum(fractions)) + 1e-6))
+        if fraction and ends[-1] == ends[-2]:
             raise ValueError(
-                f'The text is too short: {fraction:g} of its {len(text)} '
+                f'The text is too short: {fraction:g} of its {length} '
                 f'{what} leaves nothing for the {part} part. Use a longer '
                 f'text or another `split`.'
             )
-    return parts
+    return ends[1:]
 
 
 def _normalize(
@@ -457,7 +516,13 @@ def _encode(
     """Returns the ids of a part and the counts of what was left out of it."""
     unseen = vocabulary.count_unseen(text)
     ids = vocabulary.encode(text, unseen='skip')
-    if text and not len(ids):
+    _check_unseen(part, len(ids), unseen)
+    return ids, unseen
+
+
+def _check_unseen(part: str, num_seen: int, unseen: dict[str, int]) -> None:
+    """Warns of characters that are left out of a part; not of all of them."""
+    if unseen and not num_seen:
         raise ValueError(
             f'No character of the {part} part is in the vocabulary, so nothing '
             f'is left of it. Use a longer text, another split, or the '
@@ -469,13 +534,114 @@ def _encode(
             'The vocabulary lacks %d of the %d characters of the %s part (%d '
             'distinct); they are left out: %s%s',
             sum(unseen.values()),
-            len(text),
+            num_seen + sum(unseen.values()),
             part,
             len(unseen),
             ', '.join(f'{char!r} {unseen[char]} times' for char in frequent),
             ', ...' if len(unseen) > len(frequent) else '',
         )
-    return ids, unseen
+
+
+class _LargeText:
+    """Files that are read piece by piece, three times."""
+
+    def __init__(self, paths, encoding, lowercase, normalize_newlines, report):
+        self._paths = paths
+        self._encoding = encoding
+        self._options = lowercase, normalize_newlines
+        self._report = report or (lambda share: None)
+        self._sizes = [os.path.getsize(path) for path in paths]
+        names = [os.path.realpath(path) for path in paths]
+        self.key = [names, encoding, lowercase, normalize_newlines]
+
+    def digest(self):
+        """Hashes the files, and their sizes: where one ends matters."""
+        digest = hashlib.sha256(repr(self._sizes).encode())
+        for path in self._paths:
+            for data in _read_pieces(path):
+                digest.update(data)
+        return digest.hexdigest()
+
+    def read(self, number):
+        """Yields the text, normalised, the first or the second time."""
+        done = 0
+        for path, size in zip(self._paths, self._sizes, strict=True):
+            for text, share in _decode_pieces(path, self._encoding):
+                if text:
+                    yield _normalize(text, *self._options)
+                share = (done + share * size) / sum(self._sizes)
+                self._report((number - 1 + share) / 2)
+            done += size
+
+
+def _are_large(files: Sequence[str | pathlib.Path]) -> bool:
+    """Whether all are files, and together larger than `LARGE`."""
+    if not all(isinstance(x, pathlib.Path) and x.is_file() for x in files):
+        return False
+    return sum(file.stat().st_size for file in files) > LARGE
+
+
+def _read_pieces(path: pathlib.Path) -> Iterator[bytes]:
+    with _opened(path) as file:
+        while data := file.read(_PIECE):
+            yield data
+
+
+def _decode_pieces(
+    path: pathlib.Path, encoding: str
+) -> Iterator[tuple[str, float]]:
+    """Yields a text in pieces, and what share of the file was read."""
+    offset, rest, is_first = 0, '', True
+    with _opened(path) as file:
+        decoder = _make_decoder(file, encoding)
+        while True:
+            data = file.read(_PIECE)
+            pending = len(decoder.getstate()[0])
+            try:
+                text = rest + decoder.decode(data, final=not data)
+            except UnicodeDecodeError as error:
+                start = offset - pending
+                raise _wrong_encoding(error, start, path, encoding) from error
+            offset += len(data)
+            if is_first and text:
+                text, is_first = text.removeprefix('\ufeff'), False
+            end = _find_cut(text) if data else len(text)
+            yield text[:end], 1.0 if not data else _share(file, path)
+            rest = text[end:]
+            if not data:
+                return
+
+
+def _make_decoder(file, encoding):
+    """Makes a decoder for a file that decodes as `bytes.decode` does."""
+    _check_encoding(encoding)
+    name = codecs.lookup(encoding).name
+    start = file.read(4)
+    file.seek(0)
+    for unicode, mark in (
+        ('utf-16', (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)),
+        ('utf-32', (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)),
+    ):
+        if name == unicode and not start.startswith(mark):
+            name += '-le' if sys.byteorder == 'little' else '-be'
+    return codecs.getincrementaldecoder(name)()
+
+
+def _share(file, path):
+    """Returns what share of a file, as it lies on the disk, was read."""
+    raw = getattr(file, 'fileobj', file)  # of a `gzip.GzipFile`
+    return min(1.0, raw.tell() / max(1, os.path.getsize(path)))
+
+
+def _find_cut(text: str) -> int:
+    """Returns where a piece can end: not in a word, nor in a line end.
+
+    What a character becomes in lower case may depend on the word (the Greek
+    sigma does).
+    """
+    start = max(0, len(text) - _LONGEST_WORD)
+    end = max(text.rfind(' ', start), text.rfind('\n', start)) + 1
+    return end or start
 
 
 def _expand(source: Source) -> list[str | pathlib.Path]:
@@ -560,11 +726,20 @@ def _read_bytes(path: pathlib.Path) -> bytes:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), 'rb') as file:
             os.set_blocking(file.fileno(), True)
             return file.read()
+    with _opened(path) as file:
+        return file.read()
+
+
+@contextlib.contextmanager
+def _opened(path: pathlib.Path) -> Iterator[BinaryIO]:
+    """Opens a file, which is decompressed if its name ends in `.gz`."""
     if path.suffix.lower() != '.gz':
-        return path.read_bytes()
+        with open(path, 'rb') as file:
+            yield file
+        return
     try:
         with gzip.open(path) as file:
-            return file.read()
+            yield file
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(
             f"'{path}' is not a complete gzip file: {error}"
@@ -572,22 +747,34 @@ def _read_bytes(path: pathlib.Path) -> bytes:
 
 
 def _decode(data: bytes, name: str, encoding: str) -> str:
+    _check_encoding(encoding)
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         # Some codecs hand on only what follows the byte order mark.
-        offset = error.start + len(data) - len(error.object)
-        raise ValueError(
-            f"'{name}' is not {encoding}: byte 0x{data[offset]:02x} at "
-            f'offset {offset}. Say how it is encoded with --encoding '
-            f'(in Python: encoding=...), for instance utf-16 or latin-1.'
-        ) from error
+        start = len(data) - len(error.object)
+        raise _wrong_encoding(error, start, name, encoding) from error
+    return text.removeprefix('\ufeff')  # the byte order mark
+
+
+def _check_encoding(encoding):
+    try:
+        ''.encode(encoding)
     except LookupError as error:
         raise ValueError(
             f"There is no text encoding '{encoding}'. Pass one that Python "
             f'knows, for instance utf-8, utf-16 or latin-1.'
         ) from error
-    return text.removeprefix('\ufeff')  # the byte order mark
+
+
+def _wrong_encoding(error, start, name, encoding):
+    """Says which byte, of an object that begins at `start`, is wrong."""
+    return ValueError(
+        f"'{name}' is not {encoding}: byte 0x{error.object[error.start]:02x} "
+        f'at offset {start + error.start}. Say how it is encoded with '
+        f'--encoding (in Python: encoding=...), for instance utf-16 or '
+        f'latin-1.'
+    )
 
 
 def _python_text() -> str:

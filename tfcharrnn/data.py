@@ -13,13 +13,15 @@ import numpy as np
 import tensorflow as tf
 from numpy import typing as npt
 
-from tfcharrnn import vocabulary
+from tfcharrnn import idfile, vocabulary
 
 # Up to here an order is a true permutation: 8 MB, made in 12 ms once a pass.
 _MAX_PERMUTATION = 1 << 20
 # Lines whose lengths are within a tenth of each other may share a batch, so
 # no line in its own bucket is padded by more than a tenth.
 _BUCKET_RATIO = 0.9
+# Rows of a mapped file to read before it is let go: a row maps 64 KB or so.
+_MAX_ROWS_MAPPED = 1 << 11
 _PREFETCH = 2  # one batch ready, one in the making
 
 
@@ -776,13 +778,21 @@ def _reader(ids):
         )
     # Plain NumPy view of the same file: indexing a memmap is slower.
     on_disk = np.asarray(ids)
+    num_read = 0
+
+    def look_up(places):
+        nonlocal num_read
+        chars = on_disk[places].astype(np.int32)
+        # What was read counts as memory of this process until it is let go.
+        num_read += len(places)
+        if num_read >= _MAX_ROWS_MAPPED:
+            idfile.release(ids)
+            num_read = 0
+        return chars
 
     def read(positions):
         chars = tf.numpy_function(
-            lambda places: on_disk[places].astype(np.int32),
-            [positions],
-            tf.int32,
-            stateful=False,
+            look_up, [positions], tf.int32, stateful=False
         )
         chars.set_shape(positions.shape)
         return chars

@@ -6,7 +6,7 @@ import json
 import os
 import pathlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 _LOCK = '.lock'
 _CHECKSUM = 'sha256'
@@ -30,14 +30,25 @@ def write(path: str | os.PathLike, text: str) -> None:
     Raises:
         OSError: If it cannot be written, naming the file.
     """
+    with replacing(path) as file:
+        file.write(text.encode('utf-8'))
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """Opens a file that takes the name `path` when it is written in full.
+
+    Args:
+        path: Where to write; a file that is there is replaced.
+
+    Raises:
+        OSError: If it cannot be written, naming the file.
+    """
     path = pathlib.Path(path)
     partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
     try:
-        with (
-            _naming(path),
-            open(partial, 'w', encoding='utf-8', newline='') as file,
-        ):
-            file.write(text)
+        with _naming(path), open(partial, 'wb') as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)

@@ -13,7 +13,7 @@ import sys
 
 from absl import flags
 
-from tfcharrnn import files
+from tfcharrnn import commands, files
 
 MAX_ROLLBACKS = 5
 
@@ -416,6 +416,7 @@ def load_corpus(run: flags.FlagValues, vocabulary=None):
         run.corpus,
         split,
         normalize_newlines=run.normalize_newlines,
+        report=commands.ProgressBar('Reading a large text'),
         **options,
     )
 

@@ -30,7 +30,7 @@ import tempfile
 
 from absl import flags
 
-from tfcharrnn import commands, files, settings
+from tfcharrnn import commands, files, idfile, settings
 
 FLAGS = settings.FLAGS
 flags.adopt_module_key_flags(settings, FLAGS)
@@ -487,7 +487,8 @@ def _check_same_text(record, corpus):
     )
     for ids in (corpus.train, corpus.valid):
         text.update(len(ids).to_bytes(8, 'big'))
-        text.update(ids)
+        for piece in idfile.pieces(ids):
+            text.update(piece)
     if record.setdefault('text', text.hexdigest()) != text.hexdigest():
         raise ValueError(
             f"The text '{corpus.source}', named by --corpus or "
