@@ -83,6 +83,15 @@ class RunTest(parameterized.TestCase):
             ),
             'ckpt; No space left',
         ),
+        (
+            tf.errors.InternalError(
+                None,
+                None,
+                'Graph execution error:\n\nDetected at node x\n'
+                '  File "train.py", line 1, in main\n\nNo memory.\nMore.',
+            ),
+            'No memory.',
+        ),
     )
     def test_an_error_is_its_message_and_status_1(self, error, message):
         self.assertEqual(run(raising(error)), (1, '', f'Error: {message}\n'))

@@ -56,7 +56,13 @@ SETTINGS = (
     '--eval_every=50',
 )
 LONG = (*SETTINGS, '--save_every=5', '--steps=1500')
-SHORT = (*SETTINGS, '--save_every=10')
+SHORT = (
+    *SETTINGS,
+    '--save_every=10',
+    '--sample_every=10',
+    '--sample_length=9',
+    '--temperatures=1',
+)
 LIMIT = 20_000  # Bytes; a checkpoint of this model has more.
 
 

@@ -6,6 +6,7 @@ import os
 import pathlib
 import socket
 import tempfile
+import time
 from unittest import mock
 
 import numpy as np
@@ -144,11 +145,15 @@ class ReplicasTest(tf.test.TestCase, parameterized.TestCase):
 
 
 class WorkersTest(tf.test.TestCase):
-    def test_two_processes_equal_one(self):
-        folder = self.get_temp_dir()
-        corpus = pathlib.Path(folder, 'play.txt')
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.get_temp_dir())
+        corpus = self.folder / 'play.txt'
         corpus.write_text(train_test.make_text())
-        arguments = [f'--corpus={corpus}', *train_test.QUICK, '--steps=20']
+        self.arguments = [f'--corpus={corpus}', *train_test.QUICK]
+
+    def start(self, name, *arguments):
+        """Starts two processes that train together."""
         with socket.socket() as first, socket.socket() as second:
             for each in (first, second):
                 each.bind(('localhost', 0))
@@ -161,28 +166,60 @@ class WorkersTest(tf.test.TestCase):
             }
             with mock.patch.dict(os.environ, TF_CONFIG=json.dumps(config)):
                 worker = train_test.start(
+                    *self.arguments,
                     *arguments,
-                    f'--model_dir={folder}/two',
+                    f'--model_dir={self.folder / name}',
                     '--strategy=multi_worker_mirrored',
                 )
             self.addCleanup(worker.kill)
             workers.append(worker)
+        return workers
+
+    def finish(self, workers):
+        """Waits for the end; returns what the first process says."""
         outputs = [worker.communicate(timeout=100) for worker in workers]
         self.assertEqual([x.returncode for x in workers], [0, 0], outputs)
-        self.assertIn('Saved', outputs[0][0])
         self.assertEqual(outputs[1][0], '')  # One writes, one is silent.
-        status, _, err = train_test.run(*arguments, f'--model_dir={folder}/one')
-        self.assertEqual(status, 0, err)
-        one, two = (
-            checkpoints.load_model(f'{folder}/{name}')[0]
-            for name in ('one', 'two')
+        return outputs[0][0]
+
+    def weights(self, name):
+        return checkpoints.load_model(self.folder / name)[0].variables
+
+    def test_two_processes_equal_one(self):
+        said = self.finish(self.start('two', '--steps=20'))
+        self.assertIn('Saved', said)
+        status, _, err = train_test.run(
+            *self.arguments, '--steps=20', f'--model_dir={self.folder}/one'
         )
-        self.assertAllClose(one.variables, two.variables, 1e-5, 1e-5)
+        self.assertEqual(status, 0, err)
         self.assertAllClose(
-            train_test.metrics(f'{folder}/one'),
-            train_test.metrics(f'{folder}/two'),
+            self.weights('one'), self.weights('two'), 1e-5, 1e-5
+        )
+        self.assertAllClose(
+            train_test.metrics(self.folder / 'one'),
+            train_test.metrics(self.folder / 'two'),
             1e-5,
             1e-5,
+        )
+
+    def test_where_one_is_killed_both_go_on_when_started_again(self):
+        flags = '--steps=40', '--save_every=5', '--eval_every=20'
+        first, second = self.start('killed', *flags)
+        saved = self.folder / 'killed' / 'checkpoint'
+        while not saved.exists() and first.poll() is None:
+            time.sleep(0.01)
+        second.kill()
+        _, err = first.communicate(timeout=100)
+        self.assertEqual(first.returncode, 1, err)
+        self.assertRegex(err, r'(?m)^Error: Another worker has died.*\n\Z')
+        said = self.finish(self.start('killed', *flags))
+        self.assertIn('Going on at step', said)
+        status, _, err = train_test.run(
+            *self.arguments, *flags, f'--model_dir={self.folder}/one'
+        )
+        self.assertEqual(status, 0, err)
+        self.assertAllClose(
+            self.weights('one'), self.weights('killed'), 1e-5, 1e-5
         )
 
 

@@ -40,7 +40,7 @@ _NUM_NAMED = 10
 _TIMEOUT_SECONDS = 30
 # Files that together are larger are read piece by piece, and their ids mapped.
 LARGE = 1 << 26  # bytes
-_PIECE = 1 << 22  # bytes
+_PIECE = 1 << 20  # bytes
 _LONGEST_WORD = 1 << 16  # characters
 
 

@@ -20,8 +20,8 @@ _MAX_PERMUTATION = 1 << 20
 # Lines whose lengths are within a tenth of each other may share a batch, so
 # no line in its own bucket is padded by more than a tenth.
 _BUCKET_RATIO = 0.9
-# Rows of a mapped file to read before it is let go: a row maps 64 KB or so.
-_MAX_ROWS_MAPPED = 1 << 11
+# Rows of a mapped file to read before it is let go: a row can map 2 MB.
+_MAX_ROWS_MAPPED = 1 << 8
 _PREFETCH = 2  # one batch ready, one in the making
 
 

@@ -208,6 +208,8 @@ def _make_stages(corpus):
 
 def _run(corpus, stages, steps, rollback):
     """Trains up to a step, or until a callback or a signal stops it; saves."""
+    import tensorflow as tf
+
     from tfcharrnn import callbacks, curriculum
 
     batches = stages[-1].dataset
@@ -238,6 +240,12 @@ def _run(corpus, stages, steps, rollback):
                 break
             except FloatingPointError as error:
                 rollback(error)
+            except tf.errors.UnavailableError as error:
+                raise ConnectionError(
+                    'Another worker has died, or cannot be reached any more. '
+                    'Start all of them again as before: they go on from the '
+                    'last checkpoint.'
+                ) from error
     print(f'Saved {path}')
     if reason is None:
         print(
