@@ -194,10 +194,12 @@ class ProgressBarTest(parameterized.TestCase):
     def test_shows_the_time_left(self):
         with (
             contextlib.redirect_stderr(io.StringIO()) as stream,
-            mock.patch('time.monotonic', side_effect=[0.0, 5.0, 30.0, 60.0]),
+            mock.patch(
+                'time.monotonic', side_effect=[0.0, 5.0, 30.0, 60.0, 90.0]
+            ),
         ):
             bar = commands.ProgressBar('Work')
-            for share in (0.1, 0.25, 1.0):
+            for share in (0.1, 0.25, 1.0, 1.0):
                 bar(share)
         self.assertEqual(
             stream.getvalue(),

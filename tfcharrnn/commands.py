@@ -14,6 +14,7 @@ import contextlib
 import inspect
 import io
 import logging as standard_logging
+import math
 import os
 import re
 import sys
@@ -158,11 +159,12 @@ class ProgressBar:
     def __call__(self, share: float) -> None:
         """Shows the share that is done, from 0 to 1."""
         stream, now = sys.stderr, time.monotonic()
-        is_done = share >= 1.0
+        is_done = share >= 1.0 and self._last < math.inf
         seconds = 0.5 if stream.isatty() else 10.0
         if now - self._last < seconds and not is_done or not share:
             return
-        self._last = now
+        # What is done is told once.
+        self._last = math.inf if is_done else now
         left = round((now - self._start) * (1.0 / share - 1.0))
         line = (
             f'{self._what}: {share:.0%} | '
