@@ -607,6 +607,18 @@ class SettingsTest(TrainTest):
             self.train('--steps=10', '--deterministic')
         enable.assert_called_once_with()
 
+    def test_two_deterministic_runs_are_the_same(self):
+        flags = f'--corpus={CORPUS}', *QUICK, '--steps=20', '--dropout=0.2'
+        runs = [
+            start(*flags, '--deterministic', f'--model_dir={name}')
+            for name in ('one', 'two')
+        ]
+        for each in runs:
+            _, err = each.communicate()
+            self.assertEqual(each.returncode, 0, err)
+        self.assertEqual(weights('one'), weights('two'))
+        self.assertEqual(metrics('one'), metrics('two'))
+
     def test_replicas_train_too(self):
         self.train('--steps=10')
         self.train('--steps=10', '--model_dir=shared', '--strategy=mirrored')
