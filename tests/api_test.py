@@ -27,7 +27,7 @@ LEVELS = (
         'data': ('idfile', 'vocabulary'),
         'model': ('cells', 'kernels', 'regularization'),
     },
-    {'trainer': ('data.Batch', 'losses')},
+    {'trainer': ('data.Batch', 'losses', 'regularization', 'schedules')},
     {
         'checkpoints': ('files', 'vocabulary', 'model'),
         'curriculum': (

@@ -255,7 +255,9 @@ class FirstRunTest(TrainTest):
         text = (self.model_dir / 'run.flags').read_text()
         written = set(re.findall('^--([a-z_0-9]+)=', text, re.MULTILINE))
         unset = {'overwrite', 'epochs', 'weight_decay'} | {
+            'csv_column',
             'curriculum',
+            'dropout_schedule',
             'sampling_probability',
         }
         self.assertEqual(written, {*train.FLAGS} - {'verbosity'} - unset)
@@ -479,11 +481,13 @@ class SettingsTest(TrainTest):
     @parameterized.parameters(
         '--curriculum=length:2@8,4@20,10',
         '--sampling_probability=linear:0:1:20',
+        '--dropout=0.5 --dropout_schedule=linear:0:1:20',
     )
-    def test_what_changes_in_training_goes_on_after_a_restart(self, flag):
-        self.train('--steps=30', flag, '--model_dir=whole')
+    def test_what_changes_in_training_goes_on_after_a_restart(self, flags):
+        flags = flags.split()
+        self.train('--steps=30', *flags, '--model_dir=whole')
         for steps in (8, 13, 30):
-            self.train(f'--steps={steps}', flag)
+            self.train(f'--steps={steps}', *flags)
         self.assertEqual(weights('bard'), weights('whole'))
         self.train('--steps=30', '--model_dir=plain')
         self.assertNotEqual(weights('bard'), weights('plain'))
@@ -725,6 +729,7 @@ class MistakesTest(TrainTest):
         ('--curriculum=length:5@9,10 --shuffle', '--shuffle'),
         ('--curriculum=length:5@9,1000000 --seq_length=1000000', 'too short'),
         ('--sampling_probability=half', 'schedule is a number.*`half`'),
+        ('--dropout_schedule=half', 'schedule is a number.*`half`'),
         ('--valid_fraction=1', '1.0'),
         ('--valid_fraction=0.6 --test_fraction=0.6', '0.6'),
         ('--early_stopping=3 --valid_fraction=0', '--early_stopping needs'),

@@ -6,7 +6,7 @@ import tensorflow as tf
 import toys
 from absl.testing import parameterized
 
-from tfcharrnn import data, losses, model, trainer
+from tfcharrnn import data, losses, model, schedules, trainer
 from tfcharrnn.vocabulary import Vocabulary
 
 optimizers = tf.keras.optimizers
@@ -681,6 +681,43 @@ class ExtensionTest(tf.test.TestCase, parameterized.TestCase):
         trained = make(Layers(), optimizers.Adam(0.1))
         trained.train(dataset, steps=50)
         self.assertEqual(trained.evaluate(dataset)['accuracy'], 1.0)
+
+
+class DropoutScheduleTest(tf.test.TestCase):
+    def train(self, dropout=0.5, steps=6, **options):
+        tf.keras.utils.set_random_seed(0)
+        rnn = model.CharRNN(toys.VOCAB, 3, 8, num_layers=2, dropout=dropout)
+        optimizer = tf.keras.optimizers.SGD(0.5)
+        made = trainer.Trainer(rnn, optimizer, **options)
+        made.train(toys.streams(), steps)
+        return rnn.variables
+
+    def test_all_of_it_is_as_without(self):
+        all_of_it = schedules.constant(1.0)
+        self.assertAllClose(
+            self.train(dropout_schedule=all_of_it), self.train(), 1e-6, 1e-6
+        )
+
+    def test_none_of_it_is_no_dropout(self):
+        none_of_it = schedules.constant(0.0)
+        self.assertAllClose(
+            self.train(dropout_schedule=none_of_it),
+            self.train(dropout=0.0),
+            1e-6,
+            1e-6,
+        )
+
+    def test_follows_the_step(self):
+        later = schedules.join([lambda _: 0.0, lambda _: 1.0], [4])
+        self.assertAllClose(
+            self.train(dropout_schedule=later, steps=4),
+            self.train(dropout=0.0, steps=4),
+            1e-6,
+            1e-6,
+        )
+        self.assertNotAllClose(
+            self.train(dropout_schedule=later), self.train(dropout=0.0)
+        )
 
 
 if __name__ == '__main__':

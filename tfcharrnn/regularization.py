@@ -7,6 +7,7 @@ same, so that training which was cut off goes on bit for bit.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import dataclasses
 from collections.abc import Iterator
 
@@ -161,10 +162,38 @@ def drop(
         [(size + 1) // 2], seed, None, None, tf.uint32, alg='philox'
     )
     bits = tf.reshape(tf.bitcast(bits, tf.uint16), [-1])[:size]
-    threshold = min(round(rate * 65536), 65535)
-    kept = tf.reshape(bits, shape) >= tf.constant(threshold, tf.uint16)
+    share = _share.get()
+    if share is None:
+        threshold = min(round(rate * 65536), 65535)
+    else:
+        threshold = tf.clip_by_value(tf.round(rate * share * 65536), 0, 65535)
+    kept = tf.reshape(bits, shape) >= tf.cast(threshold, tf.uint16)
     scale = 65536 / (65536 - threshold)
     return x * (tf.cast(kept, x.dtype) * tf.cast(scale, x.dtype))
+
+
+# Of all rates; None where it is 1 for good.
+_share: contextvars.ContextVar[tf.Tensor | None] = contextvars.ContextVar(
+    'share', default=None
+)
+
+
+@contextlib.contextmanager
+def scaled(share: tf.Tensor) -> Iterator[None]:
+    """Multiplies the rates of all that is dropped, inside of `with`.
+
+        >>> with scaled(tf.constant(0.0)):
+        ...     drop(tf.ones([3]), 0.5, [1, 2]).numpy()
+        array([1., 1., 1.], dtype=float32)
+
+    Args:
+        share: A scalar, from 0 to 1.
+    """
+    token = _share.set(tf.cast(share, tf.float32))
+    try:
+        yield
+    finally:
+        _share.reset(token)
 
 
 @contextlib.contextmanager

@@ -104,6 +104,12 @@ _string(
     'such as output:0.5,embedding:0.15,locked, of rows (characters), '
     'embedding, layers, output, weights.',
 )
+_string(
+    'dropout_schedule',
+    None,
+    'The share of the dropout that is in force at a step: linear:0:1:2000 '
+    'lets it rise from nothing in 2000 steps.',
+)
 _bool('tied', False, 'The logits have the weights of the embedding.')
 _bool('residual', False, 'Each layer but the first adds to its inputs.')
 _bool('layer_norm', False, "Normalises each layer's outputs.")

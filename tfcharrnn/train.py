@@ -427,7 +427,11 @@ def _make_trainer(vocab_size, steps, share):
         slowness_penalty=FLAGS.slowness_penalty,
     )
     optimizer = _make_optimizer(steps, share)
+    dropout_schedule = None
+    if FLAGS.dropout_schedule is not None:
+        dropout_schedule = schedules.parse(FLAGS.dropout_schedule)
     options = {
+        'dropout_schedule': dropout_schedule,
         'clip_norm': FLAGS.clip_norm or None,
         'average': FLAGS.average or None,
         'seed': FLAGS.seed,

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from tfcharrnn import losses
+from tfcharrnn import losses, regularization
 from tfcharrnn.data import Batch
+from tfcharrnn.schedules import Schedule
 
 Metrics = dict[str, float]
 Callback = Callable[['Trainer', Metrics], None]
@@ -90,6 +91,7 @@ class Trainer:
         *,
         clip_norm: float | None = None,
         average: float | None = None,
+        dropout_schedule: Schedule | None = None,
         steps_per_loop: int | None = None,
         seed: int = 0,
     ):
@@ -103,6 +105,9 @@ class Trainer:
             average: The memory of an exponential moving average of the
                 weights, such as 0.999 (Polyak and Juditsky 1992), with which
                 the model is then evaluated; see `averaged`. None for none.
+            dropout_schedule: Of the share of the model's dropout that is in
+                force at a step, from 0 to 1, such as `schedules.linear`; None
+                for all of it.
             steps_per_loop: Steps in one compiled call, at most; None for as
                 many as fit in about half a second. It changes no result.
             seed: Of the random numbers that training draws: dropout's.
@@ -133,6 +138,7 @@ class Trainer:
             name='step',
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
+        self._dropout_schedule = dropout_schedule
         self._average = average
         self.averages = [] if average is None else self._make_averages()
         # The dataset that `train` was given last, and how many there were.
@@ -297,12 +303,18 @@ class Trainer:
             sum is the gradient; and the state after the batch.
         """
         variables = self.model.trainable_variables
-        with tf.GradientTape() as tape:
+        with self._scaled_dropout(), tf.GradientTape() as tape:
             pairs, state = self.compute_loss(batch, state, self._step_seed())
             pairs_of_all = _sum_over_replicas(pairs)
             count = tf.maximum(pairs_of_all['loss'][1], 1.0)
             loss = pairs['loss'][0] / count
         return pairs_of_all, _dense(tape.gradient(loss, variables)), state
+
+    def _scaled_dropout(self):
+        if self._dropout_schedule is None:
+            return contextlib.nullcontext()
+        share = self._dropout_schedule(self.step_variable)
+        return regularization.scaled(share)
 
     def apply_gradients(self, gradients: list[tf.Tensor | None]) -> tf.Tensor:
         """Updates the weights by the sum of the replicas' gradients, clipped.
