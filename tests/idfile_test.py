@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tfcharrnn import commands, corpus, data, idfile
 from tfcharrnn.corpus import Corpus
-from tfcharrnn.vocabulary import Vocabulary
+from tfcharrnn.vocabulary import Vocabulary, WordVocabulary
 
 PARTS = ('train', 'valid', 'test')
 SPLIT = (0.6, 0.3, 0.1)
@@ -128,6 +128,21 @@ class IdFileTest(parameterized.TestCase):
         with mock.patch.object(idfile, 'write', side_effect=AssertionError):
             self.load()
         self.assertEqual([path.stat().st_mtime_ns for path in files], before)
+
+    def test_a_vocabulary_that_is_its_own_needs_no_other_file(self):
+        self.path.write_text(TEXT, 'utf-8')
+        vocabulary = self.load().vocabulary
+        self.load(vocabulary=vocabulary)
+        self.assertLen(self.files(), 2)
+        self.load(vocabulary=Vocabulary('To be'))
+        self.assertLen(self.files(), 4)
+        self.assert_same(vocabulary=vocabulary)
+
+    def test_words_are_read_in_memory(self):
+        self.path.write_text(TEXT, 'utf-8')
+        words = self.load(vocabulary=WordVocabulary.from_text).vocabulary
+        self.assert_same(vocabulary=words)
+        self.assertEmpty(self.files())
 
     def test_a_text_that_has_changed_is_noticed(self):
         self.path.write_text(TEXT, 'utf-8')

@@ -143,7 +143,7 @@ class Corpus:
         Files of more than 64 MiB together do not have to fit in memory: their
         ids are written to a file in a cache (see `idfile`) and mapped. That is
         done once, as long as neither the files nor the arguments change. (Not
-        so for a mapping or a vocabulary that is to be made by a function.)
+        so for a mapping, nor for words.)
 
         Args:
             source: A source, or a mapping that gives each of 'train', 'valid'
@@ -173,7 +173,10 @@ class Corpus:
         sources = source if named else {'text': source}
         files = {part: _expand(sources[part]) for part in sources}
         _check_distinct([file for part in files.values() for file in part])
-        if not named and not callable(vocabulary) and _are_large(files['text']):
+        by_characters = isinstance(
+            vocabulary, vocabulary_lib.Vocabulary | None
+        ) and not isinstance(vocabulary, vocabulary_lib.WordVocabulary)
+        if not named and by_characters and _are_large(files['text']):
             text = _LargeText(
                 files['text'], encoding, lowercase, normalize_newlines, report
             )
@@ -343,10 +346,14 @@ class Corpus:
     def _map(cls, text, split, vocabulary, source):
         """Makes the corpus of a text that need not fit in memory."""
         fractions = _check_split(source, split)
-        known = None if vocabulary is None else list(vocabulary.tokens)
-        path = idfile.path_of([*text.key, fractions, known])
         digest = text.digest()
+        path = idfile.path_of([*text.key, fractions, None])
         ids = idfile.load(path, digest)
+        if vocabulary is not None and (
+            ids is None or ids.chars != list(vocabulary.chars)
+        ):
+            path = idfile.path_of([*text.key, fractions, vocabulary.chars])
+            ids = idfile.load(path, digest)
         if ids is None:
             length, first = idfile.survey(text.read(1))
             if not length:
