@@ -633,10 +633,30 @@ class LinesTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, '0.1 of its 3 lines'):
             self.load('a\nb\nc\n', (0.8, 0.1, 0.1))
 
-    @parameterized.parameters(('a\nb',), (3,))
-    def test_what_is_no_line_is_an_error(self, line):
-        with self.assertRaisesRegex(ValueError, f'{line!r}'.replace('\\', '.')):
-            Corpus.from_lines(['ab', line])
+    @parameterized.parameters(
+        (['ab', 'a\nb'], ValueError, "no newline in it, .*'a.nb'"),
+        (['ab', 3], TypeError, 'one is a int'),
+        ('ab', TypeError, 'single string'),
+    )
+    def test_what_is_no_line_is_an_error(self, lines, kind, message):
+        with self.assertRaisesRegex(kind, message):
+            Corpus.from_lines(lines)
+
+    def test_lines_come_back_as_they_were(self):
+        lines = ['a\rb', 'c\x0bd', 'e f']
+        corpus = Corpus.from_lines(lines, ALL)
+        self.assertEqual(corpus.lines('train'), lines)
+
+    def test_a_long_field_is_read(self):
+        lines = self.load(f'"{"a b " * 50_000}",b\n', csv_column=1)
+        self.assertLen(lines.train, 200_000)
+
+    def test_words_that_are_not_known_are_counted(self):
+        words = WordVocabulary.from_text('to be or not to be')
+        with self.assertLogs('absl', 'WARNING') as logs:
+            corpus = Corpus.from_text('to see or not', ALL, vocabulary=words)
+        self.assertIn('1 of the 4 tokens of the train part', logs.output[0])
+        self.assertEqual(corpus.unseen, {' see': 1})
 
     def test_a_function_makes_the_vocabulary_of_the_training_part(self):
         corpus = Corpus.from_text(

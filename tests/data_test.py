@@ -10,7 +10,7 @@ from absl.testing import parameterized
 from hypothesis import strategies as st
 
 from tfcharrnn import data
-from tfcharrnn.vocabulary import Vocabulary
+from tfcharrnn.vocabulary import Vocabulary, WordVocabulary
 
 MAKERS = {
     'streams': lambda ids, seed=0: data.sequences(ids, 5, 3, seed=seed),
@@ -711,6 +711,24 @@ class OrderTest(DataTest):
                 self.assertLess(np.mean(order == other), 0.01)
                 shared = np.bincount(order ^ other).max()
                 self.assertLess(shared / size, 0.01)
+
+
+class WordLinesTest(tf.test.TestCase):
+    def test_lines_of_words_are_theirs(self):
+        lines = ['a b c d e f g h', 'xy', 'pq a']
+        vocabulary = WordVocabulary.from_text('\n'.join(lines))
+        chosen = data.chosen_lines(
+            lines, vocabulary, 1, lambda position: [position % 3]
+        )
+        for batches in (
+            chosen.starting_at(0).take(3),
+            data.lines(lines, vocabulary, 1, shuffle=False),
+        ):
+            texts = [
+                vocabulary.decode(batch.targets[batch.mask])
+                for batch in batches
+            ]
+            self.assertCountEqual(texts, [f'{line}\n' for line in lines])
 
 
 if __name__ == '__main__':

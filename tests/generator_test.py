@@ -511,5 +511,41 @@ class FromCheckpointTest(tf.test.TestCase):
             tfcharrnn.Generator.from_checkpoint('/there/is/none')
 
 
+class WordsTest(tf.test.TestCase):
+    """A text of words is made of pieces of text, not of single characters."""
+
+    def setUp(self):
+        super().setUp()
+        tf.keras.utils.set_random_seed(0)
+        self.vocabulary = tfcharrnn.WordVocabulary.from_text(
+            'the catalog dog on cat.\n'
+        )
+        model = tfcharrnn.CharRNN(len(self.vocabulary), 4, rnn_units=8)
+        self.generator = tfcharrnn.Generator(model, self.vocabulary)
+
+    def test_pieces_are_the_text_and_it_stops_at_whole_words(self):
+        for stop in (None, ' cat', ' cat.', '\n'):
+            for seed in range(5):
+                options = {'length': 30, 'stop': stop, 'seed': seed}
+                text = self.generator.generate('the', **options)
+                pieces = self.generator.stream('the', **options)
+                self.assertEqual(''.join(pieces), text)
+                whole = self.generator.generate('the', 30, seed=seed)
+                self.assertStartsWith(whole, text)
+                if text != whole:
+                    rest = whole[len(text) :]
+                    self.assertStartsWith(rest, stop)
+                    self.assertFalse(rest.startswith(f'{stop}alog'))
+
+    def test_a_stop_that_is_never_written_is_refused(self):
+        with self.assertRaisesRegex(ValueError, "never writes 'zebra'"):
+            self.generator.generate('the', 5, stop='zebra')
+
+    def test_words_of_a_prompt_that_are_not_known_are_named(self):
+        with self.assertLogs('absl', 'WARNING') as logs:
+            self.generator.generate('the zebra', 5)
+        self.assertIn("lacks ' zebra': read as <unk>", logs.output[0])
+
+
 if __name__ == '__main__':
     tf.test.main()

@@ -177,6 +177,45 @@ class IdFileTest(parameterized.TestCase):
         path.write_text(text.replace('"T"', '"U"'))
         self.assert_same()
 
+    def test_a_bit_that_was_flipped_is_noticed(self):
+        self.path.write_text(TEXT, 'utf-8')
+        self.load()
+        (path,) = self.cache.glob('*.ids')
+        content = bytearray(path.read_bytes())
+        content[5] ^= 1
+        path.write_bytes(content)
+        self.assert_same()
+
+    @parameterized.parameters('', TEXT * 2, TEXT.replace('not', 'ton'))
+    def test_a_text_that_changes_meanwhile_is_an_error(self, changed):
+        self.path.write_text(TEXT, 'utf-8')
+        survey = idfile.survey
+
+        def survey_and_change(texts):
+            result = survey(texts)
+            self.path.write_text(changed, 'utf-8')
+            return result
+
+        with mock.patch.object(idfile, 'survey', survey_and_change):
+            with self.assertRaisesRegex(ValueError, 'changed while it was'):
+                self.load()
+        self.assertEmpty(self.files())
+
+    def test_what_was_abandoned_goes(self):
+        self.path.write_text(TEXT, 'utf-8')
+        self.load()
+        (path,) = self.cache.glob('*.json')
+        partials = [
+            self.cache / f'.{path.stem}.ids.{number}.partial'
+            for number in (1, 2)
+        ]
+        for partial in partials:
+            partial.touch()
+        os.utime(partials[0], (0, 0))
+        path.unlink()
+        self.load()
+        self.assertEqual([x.exists() for x in partials], [False, True])
+
     def test_no_room_is_an_error_that_says_where(self):
         self.path.write_text(TEXT, 'utf-8')
         self.cache.parent.write_text('in the way')

@@ -252,7 +252,7 @@ class LookUpTest(tf.test.TestCase, parameterized.TestCase):
     @parameterized.parameters(kernels.GRU, kernels.LSTM, kernels.MinGRU)
     def test_equals_the_table(self, cell):
         tf.keras.utils.set_random_seed(0)
-        self.enter_context(mock.patch.object(kernels, '_MAX_TABLE', 19))
+        self.enter_context(mock.patch.object(kernels, 'MAX_TABLE', 19))
         layer = cell(3, 4)
         ids = tf.random.uniform([2, 6], maxval=20, dtype=tf.int32)
         state = layer.initial_state(2)

@@ -381,12 +381,19 @@ class WordVocabularyTest(parameterized.TestCase):
         vocabulary = WordVocabulary.from_text('c b a b c b', num_words=2)
         self.assertEqual(vocabulary.tokens, (' <unk>', ' b', 'c'))
 
+    def test_keeps_the_newline(self):
+        vocabulary = WordVocabulary.from_text('b b a a\nb', num_words=2)
+        self.assertEqual(vocabulary.tokens, (' <unk>', 'b', '\n'))
+
     def test_a_word_that_is_not_known_is_unknown(self):
         vocabulary = WordVocabulary([' cat', 'The'])
         ids = vocabulary.encode('The dog')
         self.assertEqual(ids.tolist(), [2, 0])
         self.assertEqual(vocabulary.decode(ids), 'The <unk>')
-        self.assertEqual(vocabulary.count_unseen('The dog'), {})
+        self.assertEqual(
+            vocabulary.count_unseen('The dog, a dog'),
+            {' a': 1, ' dog': 2, ',': 1},
+        )
 
     def test_a_file_holds_which_kind_it_is(self):
         path = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))

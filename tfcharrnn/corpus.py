@@ -140,10 +140,10 @@ class Corpus:
         dropped. A file that occurs twice is an error, as the same text could
         then be trained on and validated on.
 
-        Files of more than 64 MiB together do not have to fit in memory: their
-        ids are written to a file in a cache (see `idfile`) and mapped. That is
-        done once, as long as neither the files nor the arguments change. (Not
-        so for a mapping, nor for words.)
+        Files of more than 64 MiB together (as they lie on the disk) do not have
+        to fit in memory: their ids are written to a file in a cache, see
+        `idfile`, and mapped. That is done once, as long as neither the files
+        nor the arguments change. (Not so for a mapping, nor for words.)
 
         Args:
             source: A source, or a mapping that gives each of 'train', 'valid'
@@ -173,9 +173,8 @@ class Corpus:
         sources = source if named else {'text': source}
         files = {part: _expand(sources[part]) for part in sources}
         _check_distinct([file for part in files.values() for file in part])
-        by_characters = isinstance(
-            vocabulary, vocabulary_lib.Vocabulary | None
-        ) and not isinstance(vocabulary, vocabulary_lib.WordVocabulary)
+        by_characters = getattr(vocabulary, 'unit', '') == 'character'
+        by_characters |= vocabulary is None
         if not named and by_characters and _are_large(files['text']):
             text = _LargeText(
                 files['text'], encoding, lowercase, normalize_newlines, report
@@ -258,6 +257,7 @@ class Corpus:
         in one part as a whole. Lines that are empty are left out. A field of a
         CSV file (RFC 4180: quoted where it holds a comma, a quote or a line
         end) is put on one line; a first record of names is a line as well.
+        All of it is held in memory.
 
         Args:
             source: As in `load`.
@@ -280,7 +280,8 @@ class Corpus:
         for file in files:
             text = _read(file, encoding)
             if csv_column is None:
-                lines += _split_lines(text)
+                text = _normalize_newlines(text)
+                lines += text.split('\n')
             else:
                 lines += _read_column(text, csv_column, str(file))
         if not any(lines):
@@ -320,12 +321,21 @@ class Corpus:
             TypeError: A line is no str, or the vocabulary no Vocabulary.
         """
         fractions = _check_split(lines, split)
+        if isinstance(lines, str):
+            raise TypeError(
+                'The lines are a single string, but should be many: pass '
+                "text.split('\\n')."
+            )
         lines = [line for line in lines if line]
         for line in lines:
-            if not isinstance(line, str) or '\n' in line:
+            if not isinstance(line, str):
+                raise TypeError(
+                    f'Lines are strings, but one is a {type(line).__name__}.'
+                )
+            if '\n' in line:
                 raise ValueError(
-                    f'A line is a string without a newline in it, but got '
-                    f'{line!r:.60}. Split a text with Corpus.load_lines.'
+                    f'A line has no newline in it, but one has: {line[:40]!r}. '
+                    f"Split it with text.split('\\n')."
                 )
         parts = {
             part: _normalize(''.join(f'{line}\n' for line in some), lowercase)
@@ -339,8 +349,12 @@ class Corpus:
 
         Args:
             part: 'train', 'valid' or 'test'.
+
+        Returns:
+            The lines that are not empty.
         """
-        return _split_lines(self.vocabulary.decode(getattr(self, part)))
+        text = self.vocabulary.decode(getattr(self, part))
+        return [line for line in text.split('\n') if line]
 
     @classmethod
     def _map(cls, text, split, vocabulary, source):
@@ -362,7 +376,7 @@ class Corpus:
             if vocabulary is None:
                 chars = [char for char in first if first[char] < ends[0]]
                 vocabulary = _make_vocabulary(''.join(chars))
-            idfile.write(path, digest, text.read(2), vocabulary, ends)
+            idfile.write(path, digest, text.read_same(digest), vocabulary, ends)
             ids = idfile.load(path, digest)
         if vocabulary is None:
             vocabulary = vocabulary_lib.Vocabulary(ids.chars)
@@ -376,6 +390,7 @@ class Corpus:
 
     @classmethod
     def _from_parts(cls, parts, vocabulary):
+        is_given = isinstance(vocabulary, vocabulary_lib.Vocabulary)
         if vocabulary is None:
             vocabulary = _make_vocabulary(parts['train'])
         elif callable(vocabulary):
@@ -387,7 +402,8 @@ class Corpus:
             )
         ids, unseen = {}, collections.Counter()
         for part in _PARTS:
-            ids[part], counts = _encode(parts.get(part, ''), vocabulary, part)
+            text = parts.get(part, '')
+            ids[part], counts = _encode(text, vocabulary, part, is_given)
             unseen.update(counts)
         return cls(vocabulary, **ids, unseen=dict(unseen))
 
@@ -473,14 +489,12 @@ def _normalize(
     if not text:
         raise ValueError('The text is empty. A model needs text to learn from.')
     if normalize_newlines:
-        text = text.replace('\r\n', '\n').replace('\r', '\n')
+        text = _normalize_newlines(text)
     return text.lower() if lowercase else text
 
 
-def _split_lines(text: str) -> list[str]:
-    """Splits at newlines alone: other separators are characters of a line."""
-    lines = text.replace('\r\n', '\n').replace('\r', '\n').split('\n')
-    return [line for line in lines if line]
+def _normalize_newlines(text: str) -> str:
+    return text.replace('\r\n', '\n').replace('\r', '\n')
 
 
 def _read_column(text: str, column: int, name: str) -> list[str]:
@@ -491,6 +505,7 @@ def _read_column(text: str, column: int, name: str) -> list[str]:
         )
     lines = []
     records = csv.reader(io.StringIO(text, newline=''), strict=True)
+    limit = csv.field_size_limit(len(text) + 1)
     try:
         for number, record in enumerate(records, 1):
             if record and column > len(record):
@@ -501,8 +516,11 @@ def _read_column(text: str, column: int, name: str) -> list[str]:
             lines += [' '.join(record[column - 1].split())] if record else []
     except csv.Error as error:
         raise ValueError(
-            f"'{name}' is no CSV file: {error}, in line {records.line_num}."
+            f"'{name}' is no CSV file: {error}, in line {records.line_num}. "
+            f'Quote fields that hold commas, quotes or line ends (RFC 4180).'
         ) from error
+    finally:
+        csv.field_size_limit(limit)
     return lines
 
 
@@ -518,12 +536,25 @@ def _make_vocabulary(text: str) -> vocabulary_lib.Vocabulary:
 
 
 def _encode(
-    text: str, vocabulary: vocabulary_lib.Vocabulary, part: str
+    text: str,
+    vocabulary: vocabulary_lib.Vocabulary,
+    part: str,
+    is_given: bool,
 ) -> tuple[np.ndarray, dict[str, int]]:
     """Returns the ids of a part and the counts of what was left out of it."""
     unseen = vocabulary.count_unseen(text)
     ids = vocabulary.encode(text, unseen='skip')
-    _check_unseen(part, len(ids), unseen)
+    if vocabulary.unit == 'character':
+        _check_unseen(part, len(ids), unseen)
+    elif unseen:
+        logging.log(
+            logging.WARNING if is_given else logging.INFO,
+            '%d of the %d tokens of the %s part are not known, and read as%s.',
+            sum(unseen.values()),
+            len(ids),
+            part,
+            vocabulary.decode([0]),
+        )
     return ids, unseen
 
 
@@ -550,7 +581,7 @@ def _check_unseen(part: str, num_seen: int, unseen: dict[str, int]) -> None:
 
 
 class _LargeText:
-    """Files that are read piece by piece, three times."""
+    """Files that are read piece by piece, once for each thing to know."""
 
     def __init__(self, paths, encoding, lowercase, normalize_newlines, report):
         self._paths = paths
@@ -568,6 +599,15 @@ class _LargeText:
             for data in _read_pieces(path):
                 digest.update(data)
         return digest.hexdigest()
+
+    def read_same(self, digest):
+        """Yields the text the second time, and raises if it has changed."""
+        yield from self.read(2)
+        if self.digest() != digest:
+            raise ValueError(
+                f"A file of '{_describe(self._paths)}' changed while it was "
+                f'read. Start again when nothing writes to it any more.'
+            )
 
     def read(self, number):
         """Yields the text, normalised, the first or the second time."""

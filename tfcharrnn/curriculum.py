@@ -478,14 +478,16 @@ def growing_vocabulary(
     """
     lines = lines if isinstance(lines, str) else list(lines)
     counts = collections.Counter(
-        character for line in lines for character in line
+        id_ for line in lines for id_ in vocabulary.encode(line).tolist()
     )
     # By frequency; equally frequent ones in their order in the vocabulary.
     ranked = sorted(sorted(counts), key=counts.get, reverse=True)
-    rank = {character: number for number, character in enumerate(ranked, 1)}
+    rank = {id_: number for number, id_ in enumerate(ranked, 1)}
 
     def needed(line):
-        return max((rank[character] for character in line), default=0)
+        return max(
+            (rank[id_] for id_ in vocabulary.encode(line).tolist()), default=0
+        )
 
     ordered = lines if isinstance(lines, str) else sorted(lines, key=needed)
     sizes = np.array([needed(line) for line in ordered], np.float32)

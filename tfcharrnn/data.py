@@ -519,7 +519,11 @@ def lines(
     seed = _check_seed(seed)
     if max_length is not None:
         max_length = _check_positive('max_length', max_length)
-    ids, starts, counts = _encode_lines(lines, vocabulary, max_length)
+    ids, starts, counts = _encode_lines(lines, vocabulary)
+    if max_length is not None:
+        counts = np.where(counts > max_length + 1, max_length, counts)
+    order = np.argsort(counts, kind='stable')
+    starts, counts = starts[order], counts[order]
     seed = seed if shuffle else None
     return _line_batches(ids, starts, counts, batch_size, seed)
 
@@ -573,10 +577,8 @@ def chosen_lines(
             f'Line {lines.index("")} is empty. Leave empty lines out, and '
             'number the lines without them.'
         )
-    ids, _, sorted_counts = _encode_lines(lines, vocabulary, None)
-    counts = np.array([len(line) + 1 for line in lines])
-    starts = np.cumsum(counts) - counts
-    _, rounded = _bucket(sorted_counts)
+    ids, starts, counts = _encode_lines(lines, vocabulary)
+    _, rounded = _bucket(np.sort(counts))
     widths = _to_tensor(np.unique(rounded))
     length = math.ceil(len(lines) / batch_size)
     num_chars, seq_length = int(counts.sum()), int(counts.max())
@@ -654,11 +656,11 @@ def _line_batches(ids, starts, counts, batch_size, seed):
     return Batches(one_pass, length, batch_size, seq_length, num_chars)
 
 
-def _encode_lines(lines, vocabulary, max_length):
-    """Returns all ids, and where the lines start and how many targets each has.
+def _encode_lines(lines, vocabulary):
+    """Returns all ids, and where each line starts and how many targets it has.
 
     Neighbours share the newline between them, so a line is a stretch of the
-    ids like any other. Lines are returned in order of their number of targets.
+    ids like any other. Those that are empty are left out.
     """
     if isinstance(lines, str):
         raise TypeError(
@@ -690,10 +692,7 @@ def _encode_lines(lines, vocabulary, max_length):
         raise ValueError(
             f'There are no lines to learn from: all {len(lines)} are empty.'
         )
-    if max_length is not None:
-        counts = np.where(counts > max_length + 1, max_length, counts)
-    order = np.argsort(counts, kind='stable')
-    return ids, starts[order], counts[order]
+    return ids, starts, counts
 
 
 def _bucket(counts):

@@ -7,8 +7,8 @@ prints one JSON object: loss (nats per character), bits_per_char, perplexity,
 accuracy and num_chars, with the state carried through the whole text; and
 window_loss, with the text in windows of 256 characters that each begin with
 an empty context, as nanoGPT and other models of limited context are measured.
-Of a model of lines there is only the loss, each line from its beginning; of one
-of words, all of this is per token.
+A model of lines is measured on each line from its beginning, and has no
+window_loss; of a model of words, all of this is per token.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     'corpus',
     None,
-    'Another text, all of it; as for training. Characters that the model does '
-    'not know are left out, and counted on standard error.',
+    'Another text, all of it, read as in training: as lines, or as CSV, where '
+    'the run was. Characters that the model does not know are left out (words '
+    'are <unk>), and counted on standard error.',
     flag_values=FLAGS,
 )
 flags.DEFINE_string(

@@ -36,7 +36,8 @@ class Options:
         top_p: Draw from the most probable characters that together have this
             probability; None: all.
         stop: A string. The text ends before it as soon as it is written; a
-            prompt may contain it. None: the text ends at its length.
+            prompt may contain it. None: the text ends at its length. Of words
+            it is whole ones, each with the space before it.
         seed: A 64-bit integer that decides every draw; None: a fresh one,
             which is logged.
 
@@ -260,7 +261,8 @@ class Generator:
             rows = _check_integer('num_samples', num_samples, 1)
         place, plan = self._begin(prompt, rows, options)
         ids, _ = self._write(place, plan, length)
-        texts = [prompt + self._decode(row, options.stop) for row in ids]
+        stop = self._encode_stop(options.stop)
+        texts = [prompt + self._decode(_cut(row, stop)) for row in ids]
         return texts[0] if num_samples is None else texts
 
     def stream(self, prompt: str, length: int, **options: Any) -> Iterator[str]:
@@ -332,7 +334,7 @@ class Generator:
     def _begin(self, prompt, num_samples, options):
         """Reads the prompt; returns the place after it, and the plan."""
         ids = self._encode(prompt)
-        stop = None if options.stop is None else self._encode(options.stop)
+        stop = self._encode_stop(options.stop)
         _, state = self._read(ids)
         last = ids[-1] if len(ids) else self._start_id()
         place = _Place(
@@ -456,11 +458,43 @@ class Generator:
         return self._encode(known[0])[0] if known else 0
 
     def _encode(self, text):
-        return self.vocabulary.encode(text)
+        ids = self.vocabulary.encode(text)  # Raises, if of characters.
+        unseen = self.vocabulary.count_unseen(text)
+        if unseen:
+            logging.warning(
+                'The vocabulary lacks %s: read as%s.',
+                ', '.join(map(repr, unseen)),
+                self.vocabulary.decode([0]),
+            )
+        return ids
 
-    def _decode(self, ids, stop=None):
-        text = self.vocabulary.decode(ids)
-        return text.split(stop)[0] if stop else text
+    def _encode_stop(self, stop):
+        if stop is None:
+            return None
+        unseen = self.vocabulary.count_unseen(stop)
+        if unseen and self.vocabulary.unit != 'character':
+            raise ValueError(
+                f'`stop` is {stop!r}, but the model never writes '
+                f'{", ".join(map(repr, unseen))}. Give words that it knows, '
+                f'each with the space before it.'
+            )
+        return self.vocabulary.encode(stop)
+
+    def _decode(self, ids):
+        return self.vocabulary.decode(ids)
+
+
+def _cut(ids, stop):
+    """Returns the ids before the first `stop`; all, if there is none.
+
+    >>> _cut(np.array([1, 2, 3, 2, 3]), np.array([2, 3]))
+    array([1])
+    """
+    if stop is None or len(ids) < len(stop):
+        return ids
+    windows = np.lib.stride_tricks.sliding_window_view(ids, len(stop))
+    found = np.flatnonzero((windows == stop).all(axis=1))
+    return ids[: found[0]] if len(found) else ids
 
 
 def _specs(tensors):

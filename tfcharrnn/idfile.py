@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import hashlib
+import itertools
 import json
 import mmap
 import os
 import pathlib
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -30,6 +33,7 @@ _VERSION = 1
 _MAX_JSON_BYTES = 1 << 26
 _PIECE = 1 << 22  # ids
 _NUM_CODES = 0x110000
+_ABANDONED_SECONDS = 3600.0
 
 
 class IdFile(NamedTuple):
@@ -103,8 +107,12 @@ def write(
     """
     lengths = [0] * len(ends)
     unseen = [collections.Counter() for _ in ends]
+    written = hashlib.sha256()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # Or who is killed now leaves one that is described by another.
+        path.with_suffix('.json').unlink(missing_ok=True)
+        _delete_abandoned(path)
         with files.replacing(path.with_suffix('.ids')) as file:
             for part, text in _cut(texts, ends):
                 ids = vocabulary.encode(text, unseen='skip')
@@ -112,16 +120,22 @@ def write(
                     unseen[part].update(vocabulary.count_unseen(text))
                 lengths[part] += len(ids)
                 file.write(ids)
+                written.update(ids)
         document = {
             'format': _FORMAT,
             'version': _VERSION,
             'digest': digest,
             'characters': list(vocabulary.tokens),
             'lengths': lengths,
+            'ids_sha256': written.hexdigest(),
             'unseen': [dict(sorted(counts.items())) for counts in unseen],
         }
         files.write_json(path.with_suffix('.json'), document, indent=0)
     except OSError as error:
+        if error.filename and not str(error.filename).startswith(
+            str(path.parent)
+        ):
+            raise  # It is the text that cannot be read.
         raise OSError(
             f"The ids of this text cannot be written to '{path.parent}': "
             f'{error.strerror or error}. Make room there, or set '
@@ -154,7 +168,11 @@ def load(path: pathlib.Path, digest: str) -> IdFile | None:
         whole = size == sum(lengths) * dtype.itemsize
         if kind == [_FORMAT, _VERSION, digest] and whole:
             parts = _map(ids_path, dtype, lengths)
-            return IdFile(chars, parts, document['unseen'])
+            found = hashlib.sha256()
+            for piece in itertools.chain(*map(pieces, parts)):
+                found.update(piece)
+            if found.hexdigest() == document['ids_sha256']:
+                return IdFile(chars, parts, document['unseen'])
     return None
 
 
@@ -186,11 +204,19 @@ def _cut(texts, ends):
     part = place = 0
     for text in texts:
         while text:
-            while place >= ends[part]:
+            while part < len(ends) - 1 and place >= ends[part]:
                 part += 1
-            some, text = text[: ends[part] - place], text[ends[part] - place :]
+            size = ends[part] - place if part < len(ends) - 1 else len(text)
+            some, text = text[:size], text[size:]
             place += len(some)
             yield part, some
+
+
+def _delete_abandoned(path):
+    """Deletes what a process that was killed had written of this file."""
+    for partial in path.parent.glob(f'.{path.name}.*.partial'):
+        if time.time() - partial.stat().st_mtime > _ABANDONED_SECONDS:
+            partial.unlink(missing_ok=True)
 
 
 def _map(path, dtype, lengths):

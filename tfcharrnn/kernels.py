@@ -34,7 +34,7 @@ import tensorflow as tf
 from tfcharrnn import cells
 
 # Characters of a vocabulary up to which it pays to multiply all of them.
-_MAX_TABLE = 1024
+MAX_TABLE = 1024
 
 
 class Columns:
@@ -67,8 +67,8 @@ class Columns:
         of the embedding's size. Where there are more of them, as with words,
         each input is looked up instead.
         """
-        if embedding is not None and embedding.shape[0] > _MAX_TABLE:
-            return self.unroll_columns(_look_up(ids, embedding), state)
+        if embedding is not None and embedding.shape[0] > MAX_TABLE:
+            return self.unroll_columns(look_up(ids, embedding), state)
         table = tf.convert_to_tensor(self.kernel)
         if embedding is not None:
             table = tf.matmul(embedding, table)
@@ -376,8 +376,16 @@ class MinGRU(Columns, cells.MinGRU):
 
 
 @tf.custom_gradient
-def _look_up(ids, embedding):
-    """Returns columns [I, T, B] of the rows [V, I] for ids [B, T]."""
+def look_up(ids: tf.Tensor, embedding: tf.Tensor) -> tf.Tensor:
+    """Looks the embeddings of characters up.
+
+    Args:
+        ids: [B, T] integers below V.
+        embedding: [V, I].
+
+    Returns:
+        Columns [I, T, B].
+    """
     ids = tf.transpose(ids)
     size = embedding.shape[0]
 

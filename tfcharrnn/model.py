@@ -229,10 +229,13 @@ class CharRNN(tf.Module):
         if seed is None or not self._dropout.embedding:
             return cell.unroll_ids(ids, embedding, state)
         # Each input differs: no row of a table any more.
-        one_hot = tf.one_hot(
-            tf.transpose(ids), self.vocab_size, axis=0, dtype=self._dtype
-        )
-        x = kernels.product(embedding, one_hot, self._dtype)
+        if self.vocab_size > kernels.MAX_TABLE:
+            x = kernels.look_up(ids, embedding)
+        else:
+            one_hot = tf.one_hot(
+                tf.transpose(ids), self.vocab_size, axis=0, dtype=self._dtype
+            )
+            x = kernels.product(embedding, one_hot, self._dtype)
         x = self._drop(x, 'embedding', seed, 0)
         return cell.unroll_columns(x, state)
 

@@ -187,9 +187,10 @@ def scaled(share: tf.Tensor) -> Iterator[None]:
         array([1., 1., 1.], dtype=float32)
 
     Args:
-        share: A scalar, from 0 to 1.
+        share: A scalar, from 0 to 1; taken to the nearest of them if beyond.
     """
-    token = _share.set(tf.cast(share, tf.float32))
+    share = tf.clip_by_value(tf.cast(share, tf.float32), 0.0, 1.0)
+    token = _share.set(share)
     try:
         yield
     finally:

@@ -47,7 +47,8 @@ _bool(
     'lines',
     False,
     'Each line is a text of its own, with a beginning and an end: headlines, '
-    'names. Rows are lines then, from the zero state, of any length.',
+    'names. Rows are lines then, from the zero state, each in full: '
+    '--seq_length does not matter.',
 )
 _positive(
     'csv_column',
@@ -311,10 +312,12 @@ def take_over(model_dir: pathlib.Path) -> None:
         FLAGS['precision'].present = 0
     differences = []
     for name in (flag.name for flag in _own_flags(FLAGS)):
-        if name == 'model_dir' or not saved[name].present:
+        if name == 'model_dir':
             continue
         if not FLAGS[name].present:
-            FLAGS[name].value = saved[name].value
+            # What is not in the file has its default there and here.
+            if saved[name].present:
+                FLAGS[name].value = saved[name].value
         elif FLAGS[name].value != saved[name].value and name not in _MAY_CHANGE:
             differences.append(
                 f'--{name} is {FLAGS[name].value}, but was {saved[name].value}'
@@ -373,6 +376,11 @@ def check() -> None:
             '--shuffle, --shift and --curriculum are for a text in one piece; '
             'with --lines or --csv_column, whose rows are shuffled lines, '
             'leave them out.'
+        )
+    if FLAGS.dropout_schedule is not None and FLAGS.dropout in ('0', '0.0'):
+        raise ValueError(
+            '--dropout_schedule is of a --dropout, which is 0: give one above '
+            '0, or leave the schedule out.'
         )
     validates = FLAGS.valid_fraction and FLAGS.eval_every != 0
     if FLAGS.early_stopping and not validates:
@@ -435,6 +443,11 @@ def batches_to_measure(run: flags.FlagValues, corpus, part: str, batch_size):
         ids = getattr(corpus, part)
         return evaluation_batches(ids, run.seq_length, batch_size)
     lines = corpus.lines(part)
+    if not lines:
+        raise ValueError(
+            f'There is no line to measure on in the {part} part of '
+            f"'{corpus.source}'. Give more lines, or another split."
+        )
     batch_size = min(batch_size or run.batch_size, len(lines))
     return data.lines(lines, corpus.vocabulary, batch_size, shuffle=False)
 

@@ -336,10 +336,8 @@ def _periodic(corpus, batches, progress, checkpointer):
     tensorboard = None
     if importlib.util.find_spec('tensorboard') is not None:
         tensorboard = callbacks.TensorBoard(model_dir)
-    prompt, has_lines = (
-        commands.unescape(FLAGS.prompt),
-        settings.has_lines(FLAGS),
-    )
+    has_lines = settings.has_lines(FLAGS)
+    prompt = commands.unescape(FLAGS.prompt)
     sample = callbacks.Sample(
         checkpointer.vocabulary,
         os.path.join(model_dir, 'samples.txt'),
@@ -385,9 +383,10 @@ def _report(model_dir):
         text = path.read_text('utf-8', 'replace')
         for heading in re.findall(r'^==> step \d+,', text, re.MULTILINE)[-1:]:
             print(f'\n{text[text.index(heading) :].rstrip()}\n')
+    prompt = 'The' if FLAGS.level == 'word' else 'The '
     print(
         'To write more:\n  python -m tfcharrnn.generate '
-        f"--model_dir={shlex.quote(str(model_dir))} --prompt='The '"
+        f"--model_dir={shlex.quote(str(model_dir))} --prompt='{prompt}'"
     )
 
 

@@ -62,6 +62,7 @@ class Vocabulary:
     """
 
     unit = 'character'  # What an id stands for, in words.
+    _list_name = 'characters'  # In the file.
 
     def __init__(self, chars: Iterable[str]):
         chars = list(chars)
@@ -251,8 +252,6 @@ class Vocabulary:
                 f"'{os.fspath(path)}' is not a vocabulary file: {error}"
             ) from error
 
-    _list_name = 'characters'  # In the file.
-
     @classmethod
     def _from_document(cls, document):
         return cls(_read_list(document, cls._list_name))
@@ -371,6 +370,7 @@ class WordVocabulary(Vocabulary):
         Args:
             text: The text, not empty.
             num_words: Tokens to know, at most; with ' <unk>' there is one more.
+                The newline is always among them, if there is one.
 
         Returns:
             A vocabulary in the order of frequency, and where that is the same,
@@ -386,7 +386,10 @@ class WordVocabulary(Vocabulary):
             )
         counts = collections.Counter(_TOKEN.findall(text))
         del counts[cls.unknown]
-        return cls(word for word, _ in counts.most_common(num_words))
+        words = [word for word, _ in counts.most_common(num_words)]
+        if '\n' in counts and '\n' not in words:
+            words[-1] = '\n'
+        return cls(words)
 
     @property
     def tokens(self) -> tuple[str, ...]:
@@ -398,8 +401,8 @@ class WordVocabulary(Vocabulary):
 
         Args:
             text: Any text; the empty one gives no ids.
-            unseen: As in `Vocabulary.encode`; here nothing is unseen, as there
-                is an id for all words that are not known.
+            unseen: It makes no difference here, where there is an id for all
+                words that are not known.
 
         Returns:
             ids [N] of type `self.dtype`: one for each token.
@@ -428,9 +431,19 @@ class WordVocabulary(Vocabulary):
         return ''.join([self._tokens[id_] for id_ in ids.tolist()])
 
     def count_unseen(self, text: str) -> dict[str, int]:
-        """Counts what `encode` would complain of: nothing, of any text."""
+        """Counts the words of a text that are not known.
+
+        Args:
+            text: Any text.
+
+        Returns:
+            How often each of them occurs, sorted.
+        """
         _check_text(text)
-        return {}
+        counts = collections.Counter(
+            token for token in _TOKEN.findall(text) if token not in self._ids
+        )
+        return dict(sorted(counts.items()))
 
     @classmethod
     def _from_document(cls, document):
