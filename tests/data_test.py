@@ -403,15 +403,16 @@ class LinesTest(DataTest):
     def test_every_line_once_for_any_lines(self, lines, batch_size, longest):
         vocabulary = Vocabulary('\nab')
         batches = data.lines(lines, vocabulary, batch_size, max_length=longest)
-        expected = [
-            ('\n' + line)[:longest] if cut else '\n' + line
-            for line in lines
-            if line
-            for cut in [longest is not None and len(line) > longest]
+        # A line that is cut has no end.
+        read = [
+            f'\n{line[:longest]}' + '\n' * (line == line[:longest])
+            for line in filter(None, lines)
         ]
+        expected = [(line[:-1], line[1:]) for line in read]
         rows = self._decode(_to_numpy(batches), vocabulary)
-        self.assertCountEqual([inputs for inputs, _ in rows], expected)
-        self.assertEqual(batches.num_chars, sum(map(len, expected)))
+        self.assertCountEqual(rows, expected)
+        num_chars = sum(len(targets) for _, targets in expected)
+        self.assertEqual(batches.num_chars, num_chars)
 
     def test_empty_lines_are_left_out(self):
         vocabulary = Vocabulary('\nab')
@@ -499,6 +500,20 @@ class BatchesTest(DataTest):
         for position in (1, len(batches) + 1):
             rest = _take(batches, number - position, position)
             self.assertSameBatches(rest, whole[position:])
+
+    @few_examples
+    @hypothesis.given(ARGUMENTS, st.booleans(), st.integers(0, 400))
+    def test_starting_anywhere_for_any_sizes(self, sizes, shuffle, position):
+        n, t, b = sizes
+        ids = np.arange(n)
+        for batches in (
+            data.sequences(ids, t, b, shuffle=shuffle, seed=1),
+            data.windows(ids, t, b, shuffle=shuffle, seed=1),
+        ):
+            passes, place = divmod(position, len(batches))
+            rest = _take(batches, 3, position)
+            before = _take(batches, place + 3, passes * len(batches))
+            self.assertSameBatches(rest, before[place:])
 
     @parameterized.named_parameters((name, name) for name in MAKERS)
     def test_iterating_is_the_first_pass(self, name):

@@ -195,6 +195,28 @@ class SampleTest(tf.test.TestCase, parameterized.TestCase):
                 )
                 self.assertContainsSubset(ids.numpy(), {1, 3})
 
+    @hypothesis.settings(max_examples=25, deadline=None)
+    @hypothesis.given(
+        eighths=strategies.lists(
+            strategies.integers(-40, 40), min_size=1, max_size=8
+        ),
+        temperature=strategies.sampled_from([0.0, 0.25, 1.0, 4.0]),
+        top_k=strategies.none() | strategies.integers(1, 10),
+        top_p=strategies.none() | strategies.floats(0.01, 1.0),
+        seed=strategies.integers(0, 2**31 - 1),
+    )
+    def test_any_options_draw_what_is_possible(self, eighths, seed, **options):
+        logits = tf.constant([eighths], tf.float32) / 8
+        probabilities = sampling.distribution(logits, **options)[0].numpy()
+        ids = sampling.sample(tf.repeat(logits, 100, 0), [seed, 0], **options)
+        self.assertGreater(probabilities[ids].min(), 0.0)
+        best = np.argmax(eighths)
+        if options['temperature'] == 0.0 or options['top_k'] == 1:
+            self.assertAllEqual(ids, [best] * 100)
+        self.assertGreater(probabilities[best], 0.0)
+        if options['top_k'] is not None:
+            self.assertLessEqual((probabilities > 0).sum(), options['top_k'])
+
 
 class DistributionTest(tf.test.TestCase, parameterized.TestCase):
     @parameterized.parameters(0.2, 0.5, 1.0, 1.2, 10.0)

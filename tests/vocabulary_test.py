@@ -236,6 +236,14 @@ class FileTest(parameterized.TestCase):
         vocabulary.save(self.path)
         self.assertEqual(Vocabulary.load(str(self.path)), vocabulary)
 
+    @hypothesis.settings(deadline=None)
+    @hypothesis.given(any_text.filter(bool))
+    def test_load_inverts_save_for_any_text(self, text):
+        # In the order of the text, which need not be sorted.
+        vocabulary = Vocabulary(dict.fromkeys(text))
+        vocabulary.save(self.path)
+        self.assertEqual(Vocabulary.load(self.path), vocabulary)
+
     def test_the_order_is_kept(self):
         Vocabulary('cab').save(self.path)
         self.assertEqual(Vocabulary.load(self.path).chars, 'cab')
