@@ -10,6 +10,7 @@ where there is a traceback, or another model and no word about it.
 
 import collections
 import contextlib
+import fnmatch
 import io
 import os
 import pathlib
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import types
 from collections.abc import Sequence
 
@@ -29,7 +31,7 @@ import train_test
 from absl import flags
 from absl.testing import flagsaver
 
-from tfcharrnn import commands, generate, train
+from tfcharrnn import commands, evaluate, generate, train
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_integer('kills', 30, 'Moments to kill at.', flag_values=FLAGS)
@@ -52,24 +54,50 @@ SETTINGS = (
     '--rnn_units=32',
     '--embedding_dim=4',
     '--precision=float32',
-    '--sample_every=0',
     '--eval_every=50',
 )
-LONG = (*SETTINGS, '--save_every=5', '--steps=1500')
-SHORT = (
-    *SETTINGS,
-    '--save_every=10',
-    '--sample_every=10',
-    '--sample_length=9',
-    '--temperatures=1',
+# Samples are slow: they are made where they, or their events, are damaged.
+NO_SAMPLES = '--sample_every=0'
+LONG = (*SETTINGS, NO_SAMPLES, '--save_every=5', '--steps=1500')
+SHORT = (*SETTINGS, NO_SAMPLES, '--save_every=10')
+SAMPLES = ('--sample_every=20', '--sample_length=9', '--temperatures=1')
+# All that a run of 20 steps writes; what only reports must never do harm.
+FILES = (
+    'model.json',
+    'vocabulary.json',
+    'run.flags',
+    'checkpoint',
+    'ckpt-10.index',
+    'ckpt-10.data-00000-of-00001',
+    'ckpt-20.index',
+    'ckpt-20.data-00000-of-00001',
+    'best/checkpoint',
+    'best/ckpt-20.index',
+    'best/ckpt-20.data-00000-of-00001',
 )
+REPORTS = (
+    '.lock',
+    'metrics.jsonl',
+    'samples.txt',
+    'train/events.*',
+    'valid/events.*',
+)
+# Ways to use a run.
+_TEXT = ('--seed=1', '--length=20')
+USES = {
+    'train': (train, '--steps=30'),
+    'latest': (generate, *_TEXT),
+    'best': (generate, *_TEXT, '--checkpoint=best'),
+    'evaluate': (evaluate,),
+}
 LIMIT = 20_000  # Bytes; a checkpoint of this model has more.
 
 
 def flip(content, draw):
     """Flips one bit."""
     flipped = bytearray(content)
-    flipped[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+    if content:  # A lock has none.
+        flipped[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
     return bytes(flipped)
 
 
@@ -78,6 +106,7 @@ DAMAGES = {
     'emptied': lambda content, draw: b'',
     'bit flipped': flip,
     'replaced': lambda content, draw: b'to be or not to be\n' * 99,
+    'garbled': lambda content, draw: draw.randbytes(len(content) or 99),
 }
 
 
@@ -92,9 +121,13 @@ def run(command: types.ModuleType, *arguments: str) -> tuple[int, str, str]:
         try:
             commands.run(command.main, command.FLAGS, ['command', *arguments])
         except SystemExit as exit_:
-            return exit_.code, stdout.getvalue(), stderr.getvalue()
+            status = exit_.code
+        except Exception:  # It is a fault of ours, and no end of all others.
+            status = 1
+            stderr.write(traceback.format_exc())
         finally:
             flagsaver.restore_flag_values(saved, command.FLAGS)
+    return status, stdout.getvalue(), stderr.getvalue()
 
 
 def is_sentence(err: str) -> bool:
@@ -103,11 +136,56 @@ def is_sentence(err: str) -> bool:
     return len(lines) == 1 and lines[0].startswith('Error: ')
 
 
+def use(kind: str, model_dir: str, *arguments: str) -> tuple[int, str, str]:
+    """Uses a run; returns the status, what it came to, and the errors."""
+    command, *given = USES[kind]
+    arguments = (f'--model_dir={model_dir}', *given, *arguments)
+    status, out, err = run(command, *arguments)
+    if command is train:
+        out = '' if status else train_test.weights(model_dir)
+    return status, out, err
+
+
+def judge(
+    kind: str, name: str, result: tuple[int, str, str], same: bool
+) -> str:
+    """Names what became of a damaged file."""
+    status, _, err = result
+    # A checkpoint is named without its endings.
+    named = re.sub(r'\.(index|data-.*)$', '', name) in err
+    if status == 0 and same:
+        return 'went back, said so' if 'Warning' in err else 'did no harm'
+    if pattern_of(name) in REPORTS:
+        return 'lost'
+    if status == 0 and kind != 'train' and named and 'Warning' in err:
+        return 'went back, said so'
+    if status == 1 and is_sentence(err) and named:
+        return 'an error that names it'
+    return 'lost'
+
+
+def pattern_of(name: str) -> str:
+    """Returns which of the files of a run this is."""
+    [pattern] = (x for x in FILES + REPORTS if fnmatch.fnmatch(name, x))
+    return pattern
+
+
+def list_files(model_dir: str) -> list[str]:
+    """Lists the files of a run; raises if they are not those that are known."""
+    paths = sorted(pathlib.Path(model_dir).rglob('*'))
+    names = [str(x.relative_to(model_dir)) for x in paths if x.is_file()]
+    patterns = [pattern_of(name) for name in names]
+    if sorted(patterns) != sorted(FILES + REPORTS):
+        raise ValueError(f'A run has the files {names}.')
+    return names
+
+
 class Campaign:
     """Faults, one after the other, in a folder of their own.
 
     Attributes:
         results: For each kind of fault, how often each outcome was.
+        damaged: The same for each file that was damaged.
         lost: A line for each fault that was not survived.
     """
 
@@ -116,16 +194,20 @@ class Campaign:
         os.chdir(folder)
         pathlib.Path('play.txt').write_text(train_test.make_text())
         self.results = collections.defaultdict(collections.Counter)
+        self.damaged = collections.defaultdict(collections.Counter)
         self.lost: list[str] = []
         self._draw = random.Random(seed)
 
     def __str__(self) -> str:
-        lines = [f'{"fault":20} {"outcome":24} times']
-        lines += [
-            f'{kind:20} {outcome:24} {count:5}'
-            for kind, outcomes in self.results.items()
-            for outcome, count in sorted(outcomes.items())
-        ]
+        tables = {'fault': self.results, 'damaged file': self.damaged}
+        lines = []
+        for title, table in tables.items():
+            lines += [f'{title:28} {"outcome":24} times'] if table else []
+            lines += [
+                f'{kind:28} {outcome:24} {count:5}'
+                for kind, outcomes in table.items()
+                for outcome, count in sorted(outcomes.items())
+            ]
         return '\n'.join(lines)
 
     def kills(self, number: int) -> None:
@@ -236,59 +318,44 @@ class Campaign:
         self._compare('in use', 'used', expected)
 
     def damages(self, names: Sequence[str] = ()) -> None:
-        """Damages every file of a run in turn, then trains and generates."""
-        self._train('damaged', *SHORT, '--steps=20')
-        expected = self._train('more', *SHORT, '--steps=30')
-        self._text = self._generate('damaged')[1]
-        other = '--corpus=other.txt'
+        """Damages every file of a run in turn, and then uses the run."""
+        self._train('damaged', *SHORT, *SAMPLES, '--steps=20')
         pathlib.Path('other.txt').write_text(train_test.make_text(seed=1)[::-1])
-        self._train('other', *SHORT, '--steps=20', '--seed=1', other)
-        for path in sorted(pathlib.Path('damaged').rglob('*')):
-            name = str(path.relative_to('damaged'))
-            if path.is_file() and (not names or name in names):
-                for damage in (*DAMAGES, "another run's", 'deleted'):
+        other = ('--corpus=other.txt', '--seed=1', '--steps=20')
+        self._train('other', *SHORT, *SAMPLES, *other)
+        expected = {kind: use(kind, 'damaged')[1] for kind in (*USES,)[1:]}
+        expected['train'] = self._train('more', *SHORT, '--steps=30')
+        for name in list_files('damaged'):
+            for damage in (*DAMAGES, "another run's", 'deleted'):
+                if not names or name in names:
                     self._damage(name, damage, expected)
 
     def _damage(self, name, damage, expected):
-        kind = f'{damage} file'
+        for kind in USES:
+            only_for = {'best': name.startswith('best/')}
+            only_for['evaluate'] = name == 'run.flags'
+            if not only_for.get(kind, True):
+                continue
+            self._copy_damaged(name, damage)
+            # Samples are slow, so only where they are what is damaged.
+            with_samples = pattern_of(name) in REPORTS and kind == 'train'
+            result = use(kind, 'hurt', *(SAMPLES if with_samples else ()))
+            outcome = judge(kind, name, result, result[1] == expected[kind])
+            details = f'{name}, {damage}, {kind}: {result}'
+            self._note(f'{damage} file', outcome, details)
+            self.damaged[pattern_of(name)][outcome] += 1
+
+    def _copy_damaged(self, name, damage):
+        shutil.rmtree('hurt', ignore_errors=True)
+        shutil.copytree('damaged', 'hurt')
         path = pathlib.Path('hurt', name)
-        for command in (train, generate):
-            shutil.rmtree('hurt', ignore_errors=True)
-            shutil.copytree('damaged', 'hurt')
-            if damage == 'deleted':
-                path.unlink()
-            elif damage == "another run's":
-                source = pathlib.Path('other', name)
-                if source.is_file():
-                    shutil.copy(source, path)
-            elif content := path.read_bytes():
-                path.write_bytes(DAMAGES[damage](content, self._draw))
-            if command is train:
-                result = run(train, '--model_dir=hurt', '--steps=30')
-                same = not result[0] and train_test.weights('hurt') == expected
-            else:
-                result = self._generate('hurt')
-                same = result[1] == self._text
-            outcome = self._judge(name, result, same)
-            self._note(kind, outcome, f'{name}, {damage}: {result}')
-
-    def _judge(self, name, result, same):
-        """Names what became of a damaged file."""
-        status, _, err = result
-        # A checkpoint is named without its endings.
-        named = re.sub(r'\.(index|data-.*)$', '', name) in err
-        if status == 0 and same:
-            return 'went back, said so' if 'Warning' in err else 'did no harm'
-        if status == 0 and named and 'Warning' in err:
-            return 'went back, said so'
-        if status == 1 and is_sentence(err) and named:
-            return 'an error that names it'
-        return 'lost'
-
-    def _generate(self, model_dir):
-        return run(
-            generate, f'--model_dir={model_dir}', '--seed=1', '--length=20'
-        )
+        if damage == 'deleted':
+            path.unlink()
+        elif damage == "another run's":
+            [source] = pathlib.Path('other').glob(pattern_of(name))
+            shutil.copy(source, path)
+        else:
+            path.write_bytes(DAMAGES[damage](path.read_bytes(), self._draw))
 
     def _expect_error(self, kind, part, *arguments):
         status, _, err = run(train, *arguments)
