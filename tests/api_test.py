@@ -48,7 +48,7 @@ LEVELS = (
         ),
     },
     {'callbacks': ('files', 'generator', 'trainer', 'vocabulary')},
-    {'commands': ()},
+    {'commands': ('files',)},
     {
         'settings': ('commands', 'corpus', 'data', 'files', 'vocabulary'),
     },

@@ -178,6 +178,9 @@ class Checkpointer:
             _keep_before(path)
             manager = self._managers[directory]
             manager.save(checkpoint_number=self.trainer.step)
+        except tf.errors.UnavailableError:  # It is a worker that is missing.
+            _sweep(directory, 'ckpt-*_temp')
+            raise
         except (OSError, tf.errors.OpError) as error:
             _sweep(directory, 'ckpt-*_temp')
             raise OSError(
@@ -576,9 +579,7 @@ def _naming(path):
 
 
 def _reason(error):
-    """Returns the first line of an error, without names of TensorFlow's."""
-    line = (str(error).splitlines() or [''])[0].split('}} ')[-1]
-    return line.partition(' [Op:')[0].rstrip('. ') + '.'
+    return files.reason(error).rstrip('. ') + '.'
 
 
 def _find(model_dir, checkpoint):

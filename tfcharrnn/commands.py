@@ -26,6 +26,8 @@ from typing import NoReturn
 
 from absl import flags, logging
 
+from tfcharrnn import files
+
 _WIDTH = 80
 _HELP = ('--help', '-help', '-h', '--helpfull')
 
@@ -233,16 +235,7 @@ def _describe(error):
         return 'There is not enough memory. Use smaller settings.'
     if isinstance(error, (ValueError, OSError, FloatingPointError)):
         return str(error) or type(error).__name__
-    # TensorFlow names the operation before, and where it is after; from within
-    # a graph, how the operation came there stands before that.
-    lines = [
-        line
-        for line in str(error).splitlines()
-        if line.strip()
-        and not line.startswith(('Graph execution', 'Detected at', '  File'))
-    ]
-    line = (lines or [''])[0].split('}} ')[-1]
-    return line.partition(' [Op:')[0].strip() or type(error).__name__
+    return files.reason(error) or type(error).__name__
 
 
 def _help(module, flag_values):

@@ -77,6 +77,25 @@ def append(path: str | os.PathLike, text: str) -> None:
             raise
 
 
+def reason(error: Exception) -> str:
+    """Returns the line of an error, such as TensorFlow's, that says what it is.
+
+    TensorFlow names the operation before it, and where that is after it; from
+    within a graph, how the operation came there stands before that.
+
+        >>> reason(ValueError('{{node x}} disk full [Op:SaveV2] name: y'))
+        'disk full'
+    """
+    lines = [
+        line
+        for line in str(error).splitlines()
+        if line.strip()
+        and not line.startswith(('Graph execution', 'Detected at', '  File'))
+    ]
+    line = (lines or [''])[0].split('}} ')[-1]
+    return line.partition(' [Op:')[0].strip()
+
+
 def checksum(document: Any) -> str:
     """Returns the SHA-256 of a JSON document, whatever its layout.
 

@@ -393,7 +393,7 @@ class Trainer:
         state = self._restored_state
         if state is None:  # None of both: nothing was trained yet.
             state = () if self._state is None else self._state
-            state = [self._gather(x) for x in tf.nest.flatten(state)]
+            state = self._gather(tf.nest.flatten(state))
         return {
             'position': self.position,
             'dataset': self._number,
@@ -663,10 +663,16 @@ class Trainer:
 
         return tf.nest.map_structure(rows, state)
 
-    def _gather(self, rows):
-        if self.strategy.num_replicas_in_sync == 1:
-            return rows.numpy()
-        return self.strategy.gather(rows, axis=0).numpy()
+    def _gather(self, tensors):
+        """Puts the rows of all replicas together."""
+        several = self.strategy.num_replicas_in_sync > 1
+        whole = self._gather_rows(tensors) if several else tensors
+        return [x.numpy() for x in whole]
+
+    # Of TensorFlow's own, among workers, each call would trace anew.
+    @tf.function(autograph=False)
+    def _gather_rows(self, tensors):
+        return [self.strategy.gather(rows, axis=0) for rows in tensors]
 
 
 def _vectors():
