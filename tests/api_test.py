@@ -50,7 +50,14 @@ LEVELS = (
     {'callbacks': ('files', 'generator', 'trainer', 'vocabulary')},
     {'commands': ('files',)},
     {
-        'settings': ('commands', 'corpus', 'data', 'files', 'vocabulary'),
+        'settings': (
+            'commands',
+            'corpus',
+            'data',
+            'files',
+            'idfile',
+            'vocabulary',
+        ),
     },
 )
 ALLOWED = {module: names for level in LEVELS for module, names in level.items()}

@@ -196,6 +196,17 @@ class EvaluateTest(parameterized.TestCase):
         # In pieces of another length, but the state is carried on.
         self.assertAlmostEqual(metrics['loss'], expected['loss'], places=5)
 
+    @parameterized.parameters(
+        ('', 'run.flags.* is damaged: it does not name the text'),
+        ('--corpus=other.txt', "'other.txt', named by run.flags in 'bard', is"),
+    )
+    def test_run_flags_of_another_text_is_refused(self, content, message):
+        path = pathlib.Path('bard/run.flags')
+        self.addCleanup(path.write_text, path.read_text())
+        pathlib.Path('other.txt').write_text(make_text(300).lower())
+        path.write_text(content)
+        self.assert_refused('--model_dir=bard', message=message)
+
     def assert_refused(self, *arguments, message, status=1):
         before = contents('.')
         actual, out, err = run(evaluate, *arguments)

@@ -317,6 +317,30 @@ def load_model(
     return model, vocabulary
 
 
+def load_record(
+    model_dir: str | os.PathLike, checkpoint: str | None = None
+) -> dict[str, Any]:
+    """Reads the `Trainer.record` that is in a checkpoint.
+
+    Args:
+        model_dir: As for `load_model`.
+        checkpoint: As for `load_model`.
+
+    Returns:
+        The record; empty, if the checkpoint has none.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If it is damaged.
+    """
+
+    def load(path):
+        with _naming(path):
+            return (_read_progress(path) or {}).get('record', {})
+
+    return _first_good(_find(os.fspath(model_dir), checkpoint), load)[1]
+
+
 def check_inside(model_dir: str | os.PathLike) -> None:
     """Refuses a directory whose links lead out of it, to be read or written.
 
@@ -392,6 +416,14 @@ class _Progress(tf.train.experimental.PythonState):
         return _digest(self._trainer.model.config, self._vocabulary)
 
 
+def _read_progress(path):
+    """Returns the `progress` in a checkpoint; None if there is none."""
+    reader = tf.train.load_checkpoint(path)
+    if _PROGRESS_KEY not in reader.get_variable_to_shape_map():
+        return None
+    return _parse_progress(reader.get_tensor(_PROGRESS_KEY))
+
+
 def _parse_progress(serialized):
     with np.load(io.BytesIO(serialized), allow_pickle=False) as arrays:
         progress = json.loads(arrays['progress'].tobytes())
@@ -437,7 +469,8 @@ def _names(directory):
     by_number = sorted(numbers, key=numbers.get, reverse=True)
     listed, problem = _read_list(os.path.join(directory, _LIST))
     if not problem and listed[0] not in numbers:
-        problem = f'names {listed[0]!r}, which is gone'
+        gone = os.path.join(directory, listed[0])
+        problem = f"names '{gone}', which is gone"
     names = dict.fromkeys([*([] if problem else listed), *by_number])
     return [name for name in names if name in numbers], problem
 
@@ -535,11 +568,10 @@ def _load_weights(model, path, digest):
     """Reads the weights, or their averages, of a model with this digest."""
     _read(tf.train.Checkpoint(model=model), path, partial=True)
     with _naming(path):
-        reader = tf.train.load_checkpoint(path)
-        names = reader.get_variable_to_shape_map()
-        if _PROGRESS_KEY in names:
-            serialized = reader.get_tensor(_PROGRESS_KEY)
-            _check_digest(_parse_progress(serialized), digest)
+        names = tf.train.load_checkpoint(path).get_variable_to_shape_map()
+        progress = _read_progress(path)
+        if progress is not None:
+            _check_digest(progress, digest)
     if any(name.startswith(_AVERAGES) for name in names):
         averages = {_AVERAGES: list(model.trainable_variables)}
         _read(tf.train.Checkpoint(**averages), path, partial=True)

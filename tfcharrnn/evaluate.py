@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import pathlib
 
 from absl import flags
@@ -97,6 +96,15 @@ def main() -> None:
             f'There are {len(ids)} characters to measure, but it takes 2 to '
             'predict one from the other. Give another --split or --corpus.'
         )
+    if FLAGS.corpus is None:
+        record = checkpoints.load_record(FLAGS.model_dir, FLAGS.checkpoint)
+        digest = settings.digest_text(corpus)
+        if record.get('text', digest) != digest:
+            raise ValueError(
+                f"The text '{corpus.source}', named by {settings.RUN_FLAGS} "
+                f"in '{FLAGS.model_dir}', is not the one that the model was "
+                'trained on. Give a --corpus to measure another.'
+            )
     batches = settings.batches_to_measure(run, corpus, split, FLAGS.batch_size)
     # An evaluation needs no optimizer, but a trainer does.
     runner = trainer.Trainer(model, tf.keras.optimizers.SGD())
@@ -119,9 +127,7 @@ def _read_run():
                 f"'{path}' is missing, which says what text the model was "
                 'trained on. Give --corpus.'
             )
-        path = pathlib.Path(
-            os.devnull
-        )  # What is not said there has its default.
+        path = None
     run = settings.read(path)
     if FLAGS.corpus is not None:
         run.corpus = FLAGS.corpus

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import hashlib
 import math
 import os
 import pathlib
@@ -276,22 +277,30 @@ _CHECKSUM = '# sha256: '
 WARMUP = 256
 
 
-def read(path: pathlib.Path) -> flags.FlagValues:
+def read(path: pathlib.Path | None) -> flags.FlagValues:
     """Reads a `run.flags`: all flags, with the values of that run.
+
+    Args:
+        path: The file; None for the values that all flags have by default.
 
     Raises:
         ValueError: If it is damaged.
     """
-    _check_checksum(path)
     saved = copy.deepcopy(FLAGS)
     for flag in _own_flags(saved):
         flag.unparse()
+    if path is None:
+        saved([''])
+        return saved
+    _check_checksum(path)
     try:
         rest = saved(['', f'--flagfile={path}'])[1:]
     except (flags.Error, UnicodeDecodeError) as error:
         raise ValueError(f"'{path}' is damaged: {error}") from error
     if rest:
         raise ValueError(f"'{path}' is damaged: {rest[0]!r} is no flag.")
+    if not saved['corpus'].present:
+        raise ValueError(f"'{path}' is damaged: it does not name the text.")
     return saved
 
 
@@ -433,6 +442,19 @@ def load_corpus(run: flags.FlagValues, vocabulary=None):
         report=commands.ProgressBar('Reading a large text'),
         **options,
     )
+
+
+def digest_text(corpus) -> str:
+    """Tells a text, and how it is split, from all others."""
+    from tfcharrnn import idfile
+
+    tokens = ''.join(corpus.vocabulary.tokens)
+    text = hashlib.sha256(tokens.encode('utf-8', 'surrogatepass'))
+    for ids in (corpus.train, corpus.valid):
+        text.update(len(ids).to_bytes(8, 'big'))
+        for piece in idfile.pieces(ids):
+            text.update(piece)
+    return text.hexdigest()
 
 
 def batches_to_measure(run: flags.FlagValues, corpus, part: str, batch_size):

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import hashlib
 import importlib.util
 import os
 import pathlib
@@ -30,7 +29,7 @@ import tempfile
 
 from absl import flags
 
-from tfcharrnn import commands, files, idfile, settings
+from tfcharrnn import commands, files, settings
 
 FLAGS = settings.FLAGS
 flags.adopt_module_key_flags(settings, FLAGS)
@@ -493,14 +492,8 @@ def _delete_run(model_dir):
 
 def _check_same_text(record, corpus):
     """Refuses to go on with another text; a run keeps its hash."""
-    text = hashlib.sha256(
-        ''.join(corpus.vocabulary.tokens).encode('utf-8', 'surrogatepass')
-    )
-    for ids in (corpus.train, corpus.valid):
-        text.update(len(ids).to_bytes(8, 'big'))
-        for piece in idfile.pieces(ids):
-            text.update(piece)
-    if record.setdefault('text', text.hexdigest()) != text.hexdigest():
+    digest = settings.digest_text(corpus)
+    if record.setdefault('text', digest) != digest:
         raise ValueError(
             f"The text '{corpus.source}', named by --corpus or "
             f'{settings.RUN_FLAGS}, is not the one that this run began with. '
