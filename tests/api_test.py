@@ -20,10 +20,11 @@ LEVELS = (
         'regularization': (),
         'schedules': (),
         'sampling': (),
+        'sources': (),
     },
     {'idfile': ('files',), 'vocabulary': ('files',), 'kernels': ('cells',)},
     {
-        'corpus': ('idfile', 'vocabulary'),
+        'corpus': ('idfile', 'sources', 'vocabulary'),
         'data': ('idfile', 'vocabulary'),
         'model': ('cells', 'kernels', 'regularization'),
     },

@@ -17,7 +17,7 @@ import numpy as np
 from absl.testing import parameterized
 from hypothesis import strategies as st
 
-from tfcharrnn import corpus as corpus_lib
+from tfcharrnn import sources
 from tfcharrnn.corpus import Corpus
 from tfcharrnn.vocabulary import Vocabulary, WordVocabulary
 
@@ -416,11 +416,11 @@ class NamedTextTest(FilesTestCase):
         self.cached = self.folder / 'keras' / 'datasets' / 'bard.txt'
         self.server = self._start_server()
         self.url = f'http://127.0.0.1:{self.server.server_port}/bard.txt'
-        text = corpus_lib.NamedText(
+        text = sources.NamedText(
             self.url, hashlib.sha256(TEXT.encode()).hexdigest(), len(TEXT)
         )
         for patch in (
-            mock.patch.dict(corpus_lib.NAMED_TEXTS, bard=text),
+            mock.patch.dict(sources.NAMED_TEXTS, bard=text),
             mock.patch.dict(
                 os.environ,
                 KERAS_HOME=str(self.folder / 'keras'),
@@ -467,7 +467,7 @@ class NamedTextTest(FilesTestCase):
             self.url,
             f"'{self.cached}'",
             f'{len(TEXT)} bytes',
-            corpus_lib.NAMED_TEXTS['bard'].sha256,
+            sources.NAMED_TEXTS['bard'].sha256,
         ):
             self.assertIn(advice, str(caught.exception))
         return str(caught.exception)
@@ -507,8 +507,8 @@ class NamedTextTest(FilesTestCase):
         with socket.socket() as unused:
             unused.bind(('127.0.0.1', 0))  # and does not listen
             self.url = f'http://127.0.0.1:{unused.getsockname()[1]}/'
-            text = corpus_lib.NAMED_TEXTS['bard']._replace(url=self.url)
-            with mock.patch.dict(corpus_lib.NAMED_TEXTS, bard=text):
+            text = sources.NAMED_TEXTS['bard']._replace(url=self.url)
+            with mock.patch.dict(sources.NAMED_TEXTS, bard=text):
                 self.assertIn('refused', self.assert_by_hand())
         self.assert_cached(None)
 

@@ -11,7 +11,7 @@ import numpy as np
 from absl.testing import parameterized
 from hypothesis import strategies as st
 
-from tfcharrnn import commands, corpus, data, idfile
+from tfcharrnn import commands, data, idfile, sources
 from tfcharrnn.corpus import Corpus
 from tfcharrnn.vocabulary import Vocabulary, WordVocabulary
 
@@ -36,8 +36,8 @@ class IdFileTest(parameterized.TestCase):
     def load(self, source=None, split=SPLIT, piece=5, **options):
         """Loads the text as a large one, `piece` bytes at a time."""
         with (
-            mock.patch.object(corpus, 'LARGE', 0),
-            mock.patch.object(corpus, '_PIECE', piece),
+            mock.patch.object(sources, 'LARGE', 0),
+            mock.patch.object(sources, '_PIECE', piece),
         ):
             return Corpus.load(source or self.path, split, **options)
 

@@ -50,6 +50,7 @@ _MODULES = (
     'sampling',
     'schedules',
     'settings',
+    'sources',
     'trainer',
     'vocabulary',
 )
@@ -90,6 +91,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers
         sampling,
         schedules,
         settings,
+        sources,
         trainer,
         vocabulary,
     )

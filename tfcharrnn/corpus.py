@@ -1,32 +1,16 @@
-"""Corpus: text from files, standard input or the network, as ids, split."""
+"""Corpus: a text as ids, split."""
 
-import codecs
 import collections
-import contextlib
-import csv
 import dataclasses
-import glob
-import gzip
-import hashlib
-import io
 import math
-import os
-import pathlib
-import socket
-import sys
-import tempfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import BinaryIO, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from absl import logging
 
-from tfcharrnn import idfile
+from tfcharrnn import idfile, sources
 from tfcharrnn import vocabulary as vocabulary_lib
 
-# What a text is read from; `Corpus.load` says what the strings mean.
-Source = str | os.PathLike | Sequence[str | os.PathLike]
 # A vocabulary, or what makes one of the training part; None for its characters.
 AnyVocabulary = (
     vocabulary_lib.Vocabulary
@@ -37,34 +21,6 @@ AnyVocabulary = (
 _PARTS = ('train', 'valid', 'test')
 _DEFAULT_SPLIT = (0.9, 0.1, 0.0)
 _NUM_NAMED = 10
-_TIMEOUT_SECONDS = 30
-# Files that together are larger are read piece by piece, and their ids mapped.
-LARGE = 1 << 26  # bytes
-_PIECE = 1 << 20  # bytes
-_LONGEST_WORD = 1 << 16  # characters
-
-
-class NamedText(NamedTuple):
-    """A text on the network that goes by a name."""
-
-    url: str
-    sha256: str
-    num_bytes: int
-
-
-NAMED_TEXTS = {
-    'shakespeare': NamedText(
-        'https://storage.googleapis.com/download.tensorflow.org/data/'
-        'shakespeare.txt',
-        '86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed',
-        1_115_394,
-    ),
-    'nietzsche': NamedText(
-        'https://s3.amazonaws.com/text-datasets/nietzsche.txt',
-        '9cb94a5f1f8d1359e2e018fa67306eba4ae03942b8c44643eececded39e096df',
-        600_901,
-    ),
-}
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -109,7 +65,7 @@ class Corpus:
     @classmethod
     def load(
         cls,
-        source: Source | Mapping[str, Source],
+        source: sources.Source | Mapping[str, sources.Source],
         split: Sequence[float] = _DEFAULT_SPLIT,
         *,
         vocabulary: AnyVocabulary = None,
@@ -170,22 +126,26 @@ class Corpus:
         """
         _check_split(source, split)
         named = isinstance(source, Mapping)
-        sources = source if named else {'text': source}
-        files = {part: _expand(sources[part]) for part in sources}
-        _check_distinct([file for part in files.values() for file in part])
+        given = source if named else {'text': source}
+        files = {part: sources.expand(given[part]) for part in given}
+        sources.check_distinct(
+            [file for part in files.values() for file in part]
+        )
         by_characters = getattr(vocabulary, 'unit', '') == 'character'
         by_characters |= vocabulary is None
-        if not named and by_characters and _are_large(files['text']):
-            text = _LargeText(
+        if not named and by_characters and sources.are_large(files['text']):
+            text = sources.LargeText(
                 files['text'], encoding, lowercase, normalize_newlines, report
             )
-            return cls._map(text, split, vocabulary, _describe(source))
+            return cls._map(text, split, vocabulary, sources.describe(source))
         texts = {}
         for part in files:
-            texts[part] = ''.join(_read(file, encoding) for file in files[part])
+            texts[part] = ''.join(
+                sources.read(file, encoding) for file in files[part]
+            )
             if not texts[part]:
                 raise ValueError(
-                    f"There is no text in '{_describe(sources[part])}'."
+                    f"There is no text in '{sources.describe(given[part])}'."
                 )
         corpus = cls.from_text(
             texts if named else texts['text'],
@@ -194,7 +154,7 @@ class Corpus:
             lowercase=lowercase,
             normalize_newlines=normalize_newlines,
         )
-        return dataclasses.replace(corpus, source=_describe(source))
+        return dataclasses.replace(corpus, source=sources.describe(source))
 
     @classmethod
     def from_text(
@@ -230,7 +190,7 @@ class Corpus:
         fractions = _check_split(text, split)
         named = isinstance(text, Mapping)
         texts = {
-            part: _normalize(raw, lowercase, normalize_newlines)
+            part: sources.normalize(raw, lowercase, normalize_newlines)
             for part, raw in (text if named else {'text': text}).items()
         }
         parts = texts if named else _cut(texts['text'], fractions)
@@ -239,7 +199,7 @@ class Corpus:
     @classmethod
     def load_lines(
         cls,
-        source: Source,
+        source: sources.Source,
         split: Sequence[float] = _DEFAULT_SPLIT,
         *,
         csv_column: int | None = None,
@@ -275,21 +235,23 @@ class Corpus:
             ValueError: As in `load`, or the CSV has no such column.
         """
         lines = []
-        files = _expand(source)
-        _check_distinct(files)
+        files = sources.expand(source)
+        sources.check_distinct(files)
         for file in files:
-            text = _read(file, encoding)
+            text = sources.read(file, encoding)
             if csv_column is None:
-                text = _normalize_newlines(text)
+                text = sources.normalize_newlines(text)
                 lines += text.split('\n')
             else:
-                lines += _read_column(text, csv_column, str(file))
+                lines += sources.read_column(text, csv_column, str(file))
         if not any(lines):
-            raise ValueError(f"There is no line in '{_describe(source)}'.")
+            raise ValueError(
+                f"There is no line in '{sources.describe(source)}'."
+            )
         corpus = cls.from_lines(
             lines, split, vocabulary=vocabulary, lowercase=lowercase
         )
-        return dataclasses.replace(corpus, source=_describe(source))
+        return dataclasses.replace(corpus, source=sources.describe(source))
 
     @classmethod
     def from_lines(
@@ -338,7 +300,9 @@ class Corpus:
                     f"Split it with text.split('\\n')."
                 )
         parts = {
-            part: _normalize(''.join(f'{line}\n' for line in some), lowercase)
+            part: sources.normalize(
+                ''.join(f'{line}\n' for line in some), lowercase
+            )
             for part, some in _cut(lines, fractions).items()
             if some
         }
@@ -479,51 +443,6 @@ def _find_ends(
     return ends[1:]
 
 
-def _normalize(
-    text: str, lowercase: bool, normalize_newlines: bool = False
-) -> str:
-    if not isinstance(text, str):
-        raise TypeError(
-            f'Expected a text (str), but got {type(text).__name__}.'
-        )
-    if not text:
-        raise ValueError('The text is empty. A model needs text to learn from.')
-    if normalize_newlines:
-        text = _normalize_newlines(text)
-    return text.lower() if lowercase else text
-
-
-def _normalize_newlines(text: str) -> str:
-    return text.replace('\r\n', '\n').replace('\r', '\n')
-
-
-def _read_column(text: str, column: int, name: str) -> list[str]:
-    """Returns a column of a CSV file, each field on a single line."""
-    if column < 1:
-        raise ValueError(
-            f'csv_column is {column}, but the columns are numbered from 1 on.'
-        )
-    lines = []
-    records = csv.reader(io.StringIO(text, newline=''), strict=True)
-    limit = csv.field_size_limit(len(text) + 1)
-    try:
-        for number, record in enumerate(records, 1):
-            if record and column > len(record):
-                raise ValueError(
-                    f"Record {number} of '{name}' has {len(record)} columns, "
-                    f'so it has no column {column}. Give a smaller csv_column.'
-                )
-            lines += [' '.join(record[column - 1].split())] if record else []
-    except csv.Error as error:
-        raise ValueError(
-            f"'{name}' is no CSV file: {error}, in line {records.line_num}. "
-            f'Quote fields that hold commas, quotes or line ends (RFC 4180).'
-        ) from error
-    finally:
-        csv.field_size_limit(limit)
-    return lines
-
-
 def _make_vocabulary(text: str) -> vocabulary_lib.Vocabulary:
     vocabulary = vocabulary_lib.Vocabulary.from_text(text)
     if len(vocabulary) == 1:
@@ -578,309 +497,3 @@ def _check_unseen(part: str, num_seen: int, unseen: dict[str, int]) -> None:
             ', '.join(f'{char!r} {unseen[char]} times' for char in frequent),
             ', ...' if len(unseen) > len(frequent) else '',
         )
-
-
-class _LargeText:
-    """Files that are read piece by piece, once for each thing to know."""
-
-    def __init__(self, paths, encoding, lowercase, normalize_newlines, report):
-        self._paths = paths
-        self._encoding = encoding
-        self._options = lowercase, normalize_newlines
-        self._report = report or (lambda share: None)
-        self._sizes = [os.path.getsize(path) for path in paths]
-        names = [os.path.realpath(path) for path in paths]
-        self.key = [names, encoding, lowercase, normalize_newlines]
-
-    def digest(self):
-        """Hashes the files, and their sizes: where one ends matters."""
-        digest = hashlib.sha256(repr(self._sizes).encode())
-        for path in self._paths:
-            for data in _read_pieces(path):
-                digest.update(data)
-        return digest.hexdigest()
-
-    def read_same(self, digest):
-        """Yields the text the second time, and raises if it has changed."""
-        yield from self.read(2)
-        if self.digest() != digest:
-            raise ValueError(
-                f"A file of '{_describe(self._paths)}' changed while it was "
-                f'read. Start again when nothing writes to it any more.'
-            )
-
-    def read(self, number):
-        """Yields the text, normalised, the first or the second time."""
-        done = 0
-        for path, size in zip(self._paths, self._sizes, strict=True):
-            for text, share in _decode_pieces(path, self._encoding):
-                if text:
-                    yield _normalize(text, *self._options)
-                share = (done + share * size) / sum(self._sizes)
-                self._report((number - 1 + share) / 2)
-            done += size
-
-
-def _are_large(files: Sequence[str | pathlib.Path]) -> bool:
-    """Whether all are files, and together larger than `LARGE`."""
-    if not all(isinstance(x, pathlib.Path) and x.is_file() for x in files):
-        return False
-    return sum(file.stat().st_size for file in files) > LARGE
-
-
-def _read_pieces(path: pathlib.Path) -> Iterator[bytes]:
-    with _opened(path) as file:
-        while data := file.read(_PIECE):
-            yield data
-
-
-def _decode_pieces(
-    path: pathlib.Path, encoding: str
-) -> Iterator[tuple[str, float]]:
-    """Yields a text in pieces, and what share of the file was read."""
-    offset, rest, is_first = 0, '', True
-    with _opened(path) as file:
-        decoder = _make_decoder(file, encoding)
-        while True:
-            data = file.read(_PIECE)
-            pending = len(decoder.getstate()[0])
-            try:
-                text = rest + decoder.decode(data, final=not data)
-            except UnicodeDecodeError as error:
-                start = offset - pending
-                raise _wrong_encoding(error, start, path, encoding) from error
-            offset += len(data)
-            if is_first and text:
-                text, is_first = text.removeprefix('\ufeff'), False
-            end = _find_cut(text) if data else len(text)
-            yield text[:end], 1.0 if not data else _share(file, path)
-            rest = text[end:]
-            if not data:
-                return
-
-
-def _make_decoder(file, encoding):
-    """Makes a decoder for a file that decodes as `bytes.decode` does."""
-    _check_encoding(encoding)
-    name = codecs.lookup(encoding).name
-    start = file.read(4)
-    file.seek(0)
-    for unicode, mark in (
-        ('utf-16', (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)),
-        ('utf-32', (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)),
-    ):
-        if name == unicode and not start.startswith(mark):
-            name += '-le' if sys.byteorder == 'little' else '-be'
-    return codecs.getincrementaldecoder(name)()
-
-
-def _share(file, path):
-    """Returns what share of a file, as it lies on the disk, was read."""
-    raw = getattr(file, 'fileobj', file)  # of a `gzip.GzipFile`
-    return min(1.0, raw.tell() / max(1, os.path.getsize(path)))
-
-
-def _find_cut(text: str) -> int:
-    """Returns where a piece can end: not in a word, nor in a line end.
-
-    What a character becomes in lower case may depend on the word (the Greek
-    sigma does).
-    """
-    start = max(0, len(text) - _LONGEST_WORD)
-    end = max(text.rfind(' ', start), text.rfind('\n', start)) + 1
-    return end or start
-
-
-def _expand(source: Source) -> list[str | pathlib.Path]:
-    """Lists what a source reads, in order: names (str) and files (Path)."""
-    if isinstance(source, str) and (
-        source in ('-', 'python') or source in NAMED_TEXTS
-    ):
-        if source != '-' and os.path.isfile(source):
-            logging.warning(
-                "'%s' is a text that comes with the library; for the file of "
-                "that name write './%s'.",
-                source,
-                source,
-            )
-        return [source]
-    if isinstance(source, (str, os.PathLike)):
-        return _find_files(os.path.expanduser(os.fspath(source)))
-    if isinstance(source, (list, tuple)):
-        return [file for item in source for file in _expand(item)]
-    raise TypeError(
-        f'A source is a path, a name, or a list or tuple of them, but got '
-        f'{type(source).__name__}.'
-    )
-
-
-def _find_files(path: str) -> list[pathlib.Path]:
-    if os.path.isdir(path):
-        raise IsADirectoryError(
-            f"'{path}' is a folder. Pass a file, or a glob such as "
-            f"'{os.path.join(path, '*.txt')}'."
-        )
-    # First, so that a file named `a[1].txt` is found.
-    if os.path.exists(path):
-        return [pathlib.Path(path)]
-    found = sorted(glob.glob(path, recursive=True))
-    files = [pathlib.Path(file) for file in found if not os.path.isdir(file)]
-    if not files:
-        names = ', '.join(['python', *NAMED_TEXTS])
-        raise FileNotFoundError(
-            f"There is no file '{path}'. Pass a path, a glob, '-' for standard "
-            f'input, or one of the names {names}.'
-        )
-    return files
-
-
-def _check_distinct(files: Sequence[str | pathlib.Path]) -> None:
-    counts = collections.Counter(
-        file if isinstance(file, str) else os.path.realpath(file)
-        for file in files
-    )
-    for file, count in counts.items():
-        if count > 1:
-            raise ValueError(
-                f"'{file}' occurs {count} times in the source, so it could be "
-                f'trained on and validated on at once. Name it once.'
-            )
-
-
-def _describe(source: Source | Mapping[str, Source]) -> str:
-    if isinstance(source, Mapping):
-        return ', '.join(
-            f'{part}: {_describe(source[part])}' for part in source
-        )
-    if isinstance(source, (list, tuple)):
-        return ', '.join(_describe(item) for item in source)
-    return os.fspath(source)
-
-
-def _read(file: str | pathlib.Path, encoding: str) -> str:
-    """Reads one text: a name, or a file."""
-    if file == 'python':
-        return _python_text()
-    if file == '-':
-        return _decode(sys.stdin.buffer.read(), 'standard input', encoding)
-    if isinstance(file, str):
-        return _decode(_named_text(file), file, 'utf-8')
-    return _decode(_read_bytes(file), str(file), encoding)
-
-
-def _read_bytes(path: pathlib.Path) -> bytes:
-    if path.is_fifo():  # It is empty where nobody writes; or we would hang.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), 'rb') as file:
-            os.set_blocking(file.fileno(), True)
-            return file.read()
-    with _opened(path) as file:
-        return file.read()
-
-
-@contextlib.contextmanager
-def _opened(path: pathlib.Path) -> Iterator[BinaryIO]:
-    """Opens a file, which is decompressed if its name ends in `.gz`."""
-    if path.suffix.lower() != '.gz':
-        with open(path, 'rb') as file:
-            yield file
-        return
-    try:
-        with gzip.open(path) as file:
-            yield file
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(
-            f"'{path}' is not a complete gzip file: {error}"
-        ) from error
-
-
-def _decode(data: bytes, name: str, encoding: str) -> str:
-    _check_encoding(encoding)
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        # Some codecs hand on only what follows the byte order mark.
-        start = len(data) - len(error.object)
-        raise _wrong_encoding(error, start, name, encoding) from error
-    return text.removeprefix('\ufeff')  # the byte order mark
-
-
-def _check_encoding(encoding):
-    try:
-        ''.encode(encoding)
-    except LookupError as error:
-        raise ValueError(
-            f"There is no text encoding '{encoding}'. Pass one that Python "
-            f'knows, for instance utf-8, utf-16 or latin-1.'
-        ) from error
-
-
-def _wrong_encoding(error, start, name, encoding):
-    """Says which byte, of an object that begins at `start`, is wrong."""
-    return ValueError(
-        f"'{name}' is not {encoding}: byte 0x{error.object[error.start]:02x} "
-        f'at offset {start + error.start}. Say how it is encoded with '
-        f'--encoding (in Python: encoding=...), for instance utf-16 or '
-        f'latin-1.'
-    )
-
-
-def _python_text() -> str:
-    """The language reference that CPython ships for `help()`."""
-    try:
-        from pydoc_data import topics
-    except ImportError as error:
-        raise FileNotFoundError(
-            "This Python came without the module 'pydoc_data', which is the "
-            "text 'python'. Pass a text file instead."
-        ) from error
-    return '\n'.join(topics.topics[topic] for topic in sorted(topics.topics))
-
-
-def _named_text(name: str) -> bytes:
-    """Returns a named text from the cache, where it is put if need be."""
-    text = NAMED_TEXTS[name]
-    home = os.environ.get('KERAS_HOME') or '~/.keras'
-    folder = pathlib.Path(home).expanduser().absolute() / 'datasets'
-    path = folder / f'{name}.txt'
-    if path.is_file():
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() == text.sha256:
-            return data
-        logging.warning(
-            "'%s' is not the text '%s'; downloading it again.", path, name
-        )
-    try:
-        return _download(text, path)
-    except Exception as error:  # `get_file` raises plain Exceptions.
-        raise OSError(
-            f"Cannot download the text '{name}' ({error}). Fetch {text.url} by "
-            f'hand ({text.num_bytes} bytes, sha256 {text.sha256}) and put it '
-            f"at '{path}', or pass the path of your copy."
-        ) from error
-
-
-def _download(text: NamedText, path: pathlib.Path) -> bytes:
-    """Downloads a text to a path; on failure leaves the path as it was."""
-    import tensorflow as tf  # late, as it takes seconds
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    timeout = socket.getdefaulttimeout()
-    with contextlib.ExitStack() as stack:
-        # `get_file` leaves a wrong file where it is, so let that be elsewhere.
-        folder = stack.enter_context(
-            tempfile.TemporaryDirectory(dir=path.parent, prefix='.')
-        )
-        # It prints a progress bar, and without a timeout it may wait for ever.
-        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-        stack.callback(socket.setdefaulttimeout, timeout)
-        socket.setdefaulttimeout(_TIMEOUT_SECONDS)
-        partial = tf.keras.utils.get_file(
-            path.name,
-            text.url,
-            file_hash=text.sha256,
-            hash_algorithm='sha256',
-            cache_subdir=folder,
-        )
-        data = pathlib.Path(partial).read_bytes()
-        os.replace(partial, path)
-    return data

@@ -458,27 +458,28 @@ class Generator:
         return self._encode(known[0])[0] if known else 0
 
     def _encode(self, text):
-        ids = self.vocabulary.encode(text)  # Raises, if of characters.
-        unseen = self.vocabulary.count_unseen(text)
-        if unseen:
-            logging.warning(
-                'The vocabulary lacks %s: read as%s.',
-                ', '.join(map(repr, unseen)),
-                self.vocabulary.decode([0]),
-            )
+        ids = self.vocabulary.encode(text)
+        # What a vocabulary of characters lacks has raised.
+        if self.vocabulary.unit != 'character':
+            if unseen := self.vocabulary.count_unseen(text):
+                logging.warning(
+                    'The vocabulary lacks %s: read as%s.',
+                    ', '.join(map(repr, unseen)),
+                    self.vocabulary.decode([0]),
+                )
         return ids
 
     def _encode_stop(self, stop):
         if stop is None:
             return None
-        unseen = self.vocabulary.count_unseen(stop)
-        if unseen and self.vocabulary.unit != 'character':
+        ids = self.vocabulary.encode(stop)
+        if unseen := self.vocabulary.count_unseen(stop):
             raise ValueError(
                 f'`stop` is {stop!r}, but the model never writes '
                 f'{", ".join(map(repr, unseen))}. Give words that it knows, '
                 f'each with the space before it.'
             )
-        return self.vocabulary.encode(stop)
+        return ids
 
     def _decode(self, ids):
         return self.vocabulary.decode(ids)
