@@ -575,9 +575,15 @@ class LoadModelTest(CheckpointsTest):
         }.items():
             self.assertEqual(self.loaded_step(checkpoint), step)
 
-    @parameterized.parameters('gru', 'lstm', 'vanilla')
-    def test_has_the_weights_and_the_vocabulary(self, cell):
-        trained = make(cell=cell, num_layers=2)
+    @parameterized.parameters(
+        {'cell': 'gru', 'layer_norm': True},
+        {'cell': 'lstm', 'residual': True},
+        {'cell': 'mingru', 'activation_penalty': 1.0},
+        {'cell': 'vanilla', 'dropout': 'rows:0.1,locked'},
+        {'embedding_dim': 8, 'rnn_units': 8, 'tied': True},
+    )
+    def test_has_the_weights_and_the_vocabulary(self, **options):
+        trained = make(num_layers=2, **options)
         self.checkpointer(trained).save()
         rnn, vocabulary = checkpoints.load_model(self.model_dir)
         self.assertEqual(rnn.config, trained.model.config)

@@ -220,6 +220,7 @@ class EvaluateTest(parameterized.TestCase):
         ('--model_dir=bard --split=all', 'all'),
         ('--model_dir=bard --split=train --corpus=play.txt', 'not both'),
         ('--model_dir=bard --batch_size=0', 'batch_size'),
+        ('--model_dir=bard --encoding=utf-16', 'give its --corpus'),
         ('--model_dir=bard --rnn_units=8', 'rnn_units'),
         ('--model_dir=bard play.txt', "'play.txt'"),
     )
@@ -250,6 +251,16 @@ class EvaluateTest(parameterized.TestCase):
         path.write_text('\n'.join([*lines, '--test_fraction=0']))
         self.assert_refused(
             '--model_dir=bard', '--split=test', message='0 characters'
+        )
+
+    def test_another_end_of_the_text_is_noticed_though_none_trained_on_it(self):
+        path = pathlib.Path('play.txt')
+        text = path.read_text()
+        self.addCleanup(path.write_text, text)
+        path.write_text(text[:-1] + ' ')
+        self.assert_refused(
+            *('--model_dir=bard', '--split=test'),
+            message='is not the one that the model was trained on',
         )
 
     def test_a_text_that_is_gone_is_named(self):

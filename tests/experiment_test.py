@@ -120,7 +120,24 @@ class ExperimentTest(parameterized.TestCase):
             status, out, _ = run('--variant=plain:', '--model_dir=runs')
         self.assertEqual(status, 130)
         self.assertEqual(popen.call_count, 1)
-        self.assertIn('start the same command again', out)
+        self.assertIn('start the same command again.', out)
+
+    def test_to_start_again_is_no_advice_where_it_would_not_help(self):
+        for wait, arguments, message in (
+            (lambda: 1, (), None),
+            (lambda: -15, ('--overwrite',), 'again, but without --overwrite'),
+        ):
+            with mock.patch.object(
+                experiment.subprocess,
+                'Popen',
+                return_value=mock.Mock(wait=wait),
+            ):
+                status, out, _ = run('--variant=plain:', *arguments)
+            self.assertEqual(status, 1 if message is None else 143)
+            if message is None:
+                self.assertNotIn('again', out)
+            else:
+                self.assertIn(message, out)
 
     @parameterized.parameters(
         ((), 'nothing to compare'),
@@ -132,6 +149,10 @@ class ExperimentTest(parameterized.TestCase):
         (('--variant=a: --steps=8',), '--steps is the same for all'),
         (('--variant=a:', '--seeds=0,one'), "whole numbers.*'0,one'"),
         (('--variant=a:', '--variant=b: --rnn_units=0'), 'rnn_units'),
+        (('--variant=a: --eval_every=0',), "'a', --eval_every is 0"),
+        (('--variant=a:', '--seed=5'), '--seed=5 .* give --seeds'),
+        (('--variant=a:', '--valid_fraction=0'), 'nothing to compare'),
+        (('--variant=a:', '--eval_every=0'), 'nothing to compare'),
     )
     def test_mistakes_are_one_sentence_and_train_nothing(
         self, arguments, message
@@ -141,13 +162,21 @@ class ExperimentTest(parameterized.TestCase):
         self.assertRegex(err.replace('\n', ' '), f'Error: .*{message}')
         self.assertEmpty(self.trained)
 
-    def test_runs_that_measured_nothing_are_named(self):
+    @parameterized.parameters(
+        ('', 'runs/plain/0.*measured'),
+        ('{"step": 1}\n', 'runs/plain/0/metrics.jsonl.*damaged.*num_chars'),
+        ('{"ste', 'runs/plain/0/metrics.jsonl.*damaged'),
+    )
+    def test_metrics_that_cannot_be_read_are_named(self, text, message):
+        path = pathlib.Path('runs/plain/0/metrics.jsonl')
+        path.parent.mkdir(parents=True)
+        path.write_text(text, 'utf-8')
         with mock.patch.object(
             experiment.subprocess, 'Popen', return_value=mock.Mock(wait=int)
         ):
             status, _, err = run('--variant=plain:', '--model_dir=runs')
         self.assertEqual(status, 1)
-        self.assertIn('runs/plain/0', err)
+        self.assertRegex(err.replace('\n', ' '), message)
 
     def test_runs_are_really_trained(self):
         pathlib.Path('play.txt').write_text('to be or not to be\n' * 100)

@@ -6,7 +6,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import tfcharrnn
-from tfcharrnn import cells, kernels, regularization
+from tfcharrnn import cells, kernels, model, regularization
 
 UNITS, TIME, ROWS = 30, 20, 40
 
@@ -133,6 +133,20 @@ class PenaltyTest(tf.test.TestCase, parameterized.TestCase):
         (logits, gradient), (penalized, with_penalty) = run(False), run([1, 2])
         self.assertAllEqual(logits, penalized)
         self.assertNotAllClose(gradient, with_penalty)
+
+    def test_the_mean_is_over_all_rows_however_they_are_shared_out(self):
+        options = {'activation_penalty': 5.0, 'slowness_penalty': 5.0}
+        rnn = tfcharrnn.CharRNN(5, 4, 8, **options)
+        ids = tf.constant([[0, 1, 2, 3], [4, 3, 2, 1], [1, 1, 0, 4]])
+
+        def gradients():
+            with tf.GradientTape() as tape:
+                logits, _ = rnn(ids, rnn.initial_state(3), training=[1, 2])
+            return tape.gradient(logits, rnn.cells[0].trainable_variables)
+
+        shared = gradients()
+        with mock.patch.object(model, 'NUM_CHAINS', 1000):
+            self.assertAllClose(shared, gradients())
 
 
 class DropoutTest(tf.test.TestCase, parameterized.TestCase):

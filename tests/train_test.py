@@ -17,6 +17,7 @@ import time
 import unittest
 from unittest import mock
 
+import numpy as np
 import tensorflow as tf
 from absl.testing import flagsaver, parameterized
 
@@ -360,6 +361,14 @@ class GoOnTest(TrainTest):
             '--model_dir=bard', message=r"'bard/run\.flags' is damaged"
         )
 
+    def test_what_unicode_takes_for_a_line_end_is_none_in_the_settings(self):
+        text = 'a\u2028b\x85c\x1cd' * 500
+        pathlib.Path('odd.txt').write_text(text, 'utf-8')
+        arguments = '--corpus=odd.txt', '--model_dir=odd', *TEN
+        self.assert_done(*arguments, '--prompt=\u2028b')
+        out = self.assert_done('--model_dir=odd')
+        self.assertIn('Nothing is left to do', out)
+
     def test_verbosity_is_that_of_the_command(self):
         arguments = '--model_dir=bard', '--seed=1', '--verbosity=1'
         status, _, err = run(*arguments)
@@ -447,7 +456,9 @@ class SettingsTest(TrainTest):
     ):
         self.train(
             *('--steps=10', '--eval_every=5', '--valid_fraction=0'),
-            *('--learning_rate=0.1', f'--lr_schedule={schedule}'),
+            f'--lr_schedule={schedule}',
+            # It says all by itself where it has values of its own.
+            *([] if schedule[-1].isdigit() else ['--learning_rate=0.1']),
             f'--optimizer={optimizer}',
         )
         for line in metrics('bard'):
@@ -464,6 +475,21 @@ class SettingsTest(TrainTest):
         expected = [0.0625, 0.1, 0.0525, 0.005]
         for rate, other in zip(rates, expected, strict=True):
             self.assertAlmostEqual(rate, other, places=6)
+
+    def test_weights_decay_in_matrices_only(self):
+        # In each step all that was learnt before goes, where there is decay.
+        self.train(
+            *('--steps=10', '--optimizer=adamw', '--layer_norm'),
+            *('--learning_rate=0.01', '--weight_decay=100'),
+        )
+        rnn, _ = tfcharrnn.checkpoints.load_model('bard')
+        for variable in rnn.trainable_variables:
+            if 'scale' in variable.name:
+                self.assertLess(np.abs(variable - 1.0).max(), 0.2)
+            elif 'bias' in variable.name:
+                self.assertGreater(np.abs(variable).max(), 0.02)
+            else:
+                self.assertLess(np.abs(variable).max(), 0.02)
 
     def test_epochs_are_passes(self):
         out = self.train('--epochs=2', '--batch_size=16', '--eval_every=0')
@@ -731,6 +757,16 @@ class MistakesTest(TrainTest):
         ('--sampling_probability=half', 'schedule is a number.*`half`'),
         ('--dropout=0.1 --dropout_schedule=half', 'a number.*`half`'),
         ('--dropout_schedule=linear:0:1:9', 'schedule is of a --dropout'),
+        ('--dropout=output:0.0 --dropout_schedule=1', 'of a --dropout'),
+        ('--dropout=locked', 'drops nothing'),
+        ('--dropout=weights:0.1 --cell=mingru', 'A MinGRU has no'),
+        ('--dropout=0.1 --dropout_schedule=linear:0:50:9', '50 at .* to 1'),
+        ('--sampling_probability=25', 'is 25 at step 0.* to 1'),
+        ('--lr_schedule=-1e-3', 'is -0.001 at step 0.* 0 up'),
+        ('--lr_schedule=1e-3 --learning_rate=0.1', '0.1.* of its own'),
+        ('--lr_schedule=1e-3 --warmup_steps=9', 'steps is 9.* of its own'),
+        ('--optimizer=lion --beta_2=0.9', 'lion does not take it'),
+        ('--num_words=9', 'level is not word'),
         ('--valid_fraction=1', '1.0'),
         ('--valid_fraction=0.6 --test_fraction=0.6', '0.6'),
         ('--early_stopping=3 --valid_fraction=0', '--early_stopping needs'),

@@ -548,7 +548,9 @@ def _check_size(config, build, path):
                 f'{size:,} bytes. One of the two is damaged.'
             )
     try:
-        with tf.Graph().as_default():  # Here weights have shapes only.
+        # Weights have shapes only in a graph, where a name at the root, unlike
+        # one in another, must not begin with an underscore.
+        with tf.Graph().as_default(), tf.name_scope('model'):
             variables = build(**config).trainable_variables
             needed = sum(
                 v.shape.num_elements() * v.dtype.size for v in variables

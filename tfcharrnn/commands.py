@@ -6,6 +6,7 @@ status    what happened            what the user sees
 2         wrong flags              one line, and where to find help
 130       Ctrl-C                   nothing more
 141       the reader went away     nothing more (as in `... | head`)
+143       SIGTERM, in training     it saves, and how to go on
 """
 
 from __future__ import annotations

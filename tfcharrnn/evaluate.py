@@ -4,9 +4,10 @@ r"""Measures a trained model on a text.
 
 Without --corpus it takes the text, and its split, of the training run. It
 prints one JSON object: loss (nats per character), bits_per_char, perplexity,
-accuracy and num_chars, with the state carried through the whole text; and
-window_loss, with the text in windows of 256 characters that each begin with
-an empty context, as nanoGPT and other models of limited context are measured.
+accuracy and num_chars, with the state carried on, in strips that are each read
+from the 256 characters before it on; and window_loss, with the text in windows
+of 256 characters that each begin with an empty context, as nanoGPT and other
+models of limited context are measured.
 A model of lines is measured on each line from its beginning, and has no
 window_loss; of a model of words, all of this is per token.
 """
@@ -71,6 +72,13 @@ flags.register_multi_flags_validator(
     ['corpus', 'split'],
     lambda given: None in given.values(),
     message='Give a part of the text of the run, or another text, not both',
+    flag_values=FLAGS,
+)
+
+flags.register_multi_flags_validator(
+    ['corpus', 'encoding'],
+    lambda given: given['corpus'] or not given['encoding'],
+    message='--encoding is of another text: give its --corpus too',
     flag_values=FLAGS,
 )
 

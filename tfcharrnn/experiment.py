@@ -46,8 +46,14 @@ flags.DEFINE_multi_string(
     flag_values=FLAGS,
 )
 # What is the same for all variants, or is set for each run.
-_NOT_IN_VARIANTS = ('seed', 'model_dir', 'overwrite', 'epochs', 'steps')
-_OWN = ('seeds', 'variant', 'seed', 'model_dir', 'flagfile', 'verbosity')
+_NOT_IN_VARIANTS = (
+    *('seed', 'model_dir', 'overwrite', 'epochs', 'steps'),
+    *('valid_fraction', 'test_fraction'),
+)
+_OWN = (
+    *('seeds', 'variant', 'seed', 'model_dir', 'flagfile'),
+    *('verbosity', 'v'),
+)
 
 
 @dataclasses.dataclass
@@ -71,27 +77,25 @@ def main() -> None:
     """Makes all runs that are not finished, and reports."""
     variants = _read_variants(FLAGS.variant)
     seeds = _read_seeds(FLAGS.seeds)
+    if FLAGS['seed'].present:
+        raise ValueError(
+            f'--seed={FLAGS.seed} is of a single run: give --seeds.'
+        )
+    if not settings.validates(FLAGS):
+        raise ValueError(
+            'There would be nothing to compare: give a --valid_fraction, and '
+            'an --eval_every, above 0.'
+        )
     folder = pathlib.Path(
         FLAGS.model_dir or settings.default_model_dir(FLAGS.corpus)
     )
-    common = [
-        argument
-        for name in FLAGS
-        if FLAGS[name].present and name not in _OWN
-        for argument in FLAGS[name].serialize().splitlines()
-    ]
+    given = [name for name in FLAGS if FLAGS[name].present]
+    common = [FLAGS[name].serialize() for name in given if name not in _OWN]
     for name, arguments in variants.items():
         for seed in seeds:
             print(f'=== {name}, seed {seed}', flush=True)
             run = f'--seed={seed}', f'--model_dir={folder / name / str(seed)}'
             _train([*common, *arguments, *run])
-    names = [f'{name}/{seed}' for name in variants for seed in seeds]
-    missing = [n for n in names if not (folder / n / 'metrics.jsonl').exists()]
-    if missing:
-        raise ValueError(
-            f"There are no metrics in '{folder / missing[0]}': give an "
-            '--eval_every above 0.'
-        )
     report(folder, variants, seeds)
 
 
@@ -171,6 +175,11 @@ def _check(name, arguments):
             f'In the variant {name!r}, --{fixed[0]} is the same for all '
             'variants: give it to the experiment.'
         )
+    if values.eval_every == 0:
+        raise ValueError(
+            f'In the variant {name!r}, --eval_every is 0: without evaluations '
+            'there is nothing to compare.'
+        )
 
 
 def _read_seeds(texts):
@@ -201,24 +210,34 @@ def _train(arguments):
     finally:
         for number in numbers:
             signal.signal(number, usual[number])
-    if status:
-        print('Stopped. To go on, start the same command again.')
-        sys.exit(status if status > 0 else 128 - status)
+    if not status:
+        return
+    status = status if status > 0 else 128 - status
+    if status > 128:  # By a signal.
+        but = ', but without --overwrite' if FLAGS.overwrite else ''
+        print(f'Stopped. To go on, start the same command again{but}.')
+    sys.exit(status)
 
 
 def _read(model_dir, metric):
     """Reads the curve of a run from its metrics."""
     curve = Curve([], [], [], [])
     num_chars, seconds = 0, 0.0
-    text = (model_dir / 'metrics.jsonl').read_text('utf-8')
-    for line in map(json.loads, text.splitlines()):
-        num_chars += line['num_chars']
-        seconds += line['num_chars'] / line['chars_per_second']
-        if line.get(metric) is not None:
-            curve.steps.append(line['step'])
-            curve.num_chars.append(num_chars)
-            curve.seconds.append(seconds)
-            curve.values.append(line[metric])
+    path = model_dir / 'metrics.jsonl'
+    try:
+        for line in map(json.loads, path.read_text('utf-8').splitlines()):
+            num_chars += line['num_chars']
+            seconds += line['num_chars'] / line['chars_per_second']
+            if line.get(metric) is not None:
+                curve.steps.append(line['step'])
+                curve.num_chars.append(num_chars)
+                curve.seconds.append(seconds)
+                curve.values.append(line[metric])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"'{path}' is damaged: {error!r}. Delete '{model_dir}', and start "
+            'the same command again.'
+        ) from error
     if not curve.values:
         raise ValueError(
             f"The run in '{model_dir}' has not measured {metric!r}. Give an "

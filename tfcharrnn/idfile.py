@@ -132,6 +132,7 @@ def write(
         }
         files.write_json(path.with_suffix('.json'), document, indent=0)
     except OSError as error:
+        size = ends[-1] * vocabulary.dtype.itemsize
         if error.filename and not str(error.filename).startswith(
             str(path.parent)
         ):
@@ -139,7 +140,7 @@ def write(
         raise OSError(
             f"The ids of this text cannot be written to '{path.parent}': "
             f'{error.strerror or error}. Make room there, or set '
-            f'XDG_CACHE_HOME to a folder with {sum(ends):,} bytes or more.'
+            f'XDG_CACHE_HOME to a folder with {size:,} bytes or more.'
         ) from error
 
 

@@ -128,6 +128,7 @@ class CharRNN(tf.Module):
             self.embedding = tf.Variable(initial, name='embedding')
         sizes = [embedding_dim or vocab_size] + [rnn_units] * (num_layers - 1)
         self.cells = [cell(size, rnn_units) for size in sizes]
+        regularization.check_weights(self.cells, self._dropout.weights)
         for layer in self.cells:
             layer.compute_dtype = self._dtype
         self.norms = []
@@ -195,16 +196,17 @@ class CharRNN(tf.Module):
             tf.split(inputs, sizes),
             _split(state, sizes),
             [None] * len(sizes) if seed is None else _fold_in(seed, len(sizes)),
+            [size / sum(sizes) for size in sizes],
             strict=True,
         )
         results = [
-            self._run(rows, rows_state, embedding, rows_seed)
-            for rows, rows_state, rows_seed in chains
+            self._run(rows, rows_state, embedding, rows_seed, share)
+            for rows, rows_state, rows_seed, share in chains
         ]
         return tf.nest.map_structure(lambda *x: tf.concat(x, 0), *results)
 
-    def _run(self, ids, state, embedding, seed):
-        """Runs one chain of rows through all layers."""
+    def _run(self, ids, state, embedding, seed, share=1.0):
+        """Runs one chain, a share of the rows, through all layers."""
         x, after = self._run_first(ids, state[0], embedding, seed)
         x = self._finish_layer(None, x, 0)
         states = [after]
@@ -217,6 +219,8 @@ class CharRNN(tf.Module):
         options = self._options
         penalties = options.activation_penalty, options.slowness_penalty
         if seed is not None and any(penalties):
+            # Each penalty is a mean over the rows of the chain.
+            penalties = (share * penalty for penalty in penalties)
             dropped = regularization.penalize(x, dropped, *penalties)
         kernel = self._logits_kernel()
         logits = kernels.product(kernel, dropped, self._dtype)

@@ -197,6 +197,20 @@ def scaled(share: tf.Tensor) -> Iterator[None]:
         _share.reset(token)
 
 
+def check_weights(cells: list[tf.Module], rate: float) -> None:
+    """Refuses cells whose weights are to be dropped, but have none to drop.
+
+    Raises:
+        ValueError: If there is a rate, and a cell has no `recurrent_kernel`.
+    """
+    for cell in cells:
+        if rate and not hasattr(cell, 'recurrent_kernel'):
+            raise ValueError(
+                f'A {type(cell).__name__} has no `recurrent_kernel`, of which '
+                '`weights` could be dropped. Leave this dropout out.'
+            )
+
+
 @contextlib.contextmanager
 def dropped_weights(
     cells: list[tf.Module], rate: float, seed: tf.Tensor
@@ -214,12 +228,7 @@ def dropped_weights(
     if not rate:
         yield
         return
-    for cell in cells:
-        if not hasattr(cell, 'recurrent_kernel'):
-            raise ValueError(
-                f'A {type(cell).__name__} has no `recurrent_kernel`, of which '
-                '`weights` could be dropped. Leave this dropout out.'
-            )
+    check_weights(cells, rate)
     weights = [cell.recurrent_kernel for cell in cells]
     try:
         for i, cell in enumerate(cells):

@@ -17,6 +17,7 @@ from absl import flags
 from tfcharrnn import commands, files
 
 MAX_ROLLBACKS = 5
+HAVE_BETA_2 = 'adam', 'adamw', 'nadam'
 
 # Flags of its own, so that several commands can be imported side by side.
 FLAGS = flags.FlagValues()
@@ -137,9 +138,14 @@ _string(
     'lr_schedule',
     'constant',
     'constant; linear or cosine, down to a twentieth at the last step; or a '
-    'schedule of its own values, such as 1e-3@2000,1e-4.',
+    'schedule of its own values, such as 1e-3@2000,1e-4, beside which there is '
+    'no --learning_rate and no --warmup_steps.',
 )
-_float('beta_2', 0.999, "Of Adam's and its like: memory of squares, below 1.")
+_float(
+    'beta_2',
+    0.999,
+    'Of adam, adamw and nadam: their memory of squares, below 1.',
+)
 _float(
     'weight_decay',
     None,
@@ -386,17 +392,48 @@ def check() -> None:
             'with --lines or --csv_column, whose rows are shuffled lines, '
             'leave them out.'
         )
-    if FLAGS.dropout_schedule is not None and FLAGS.dropout in ('0', '0.0'):
-        raise ValueError(
-            '--dropout_schedule is of a --dropout, which is 0: give one above '
-            '0, or leave the schedule out.'
-        )
-    validates = FLAGS.valid_fraction and FLAGS.eval_every != 0
-    if FLAGS.early_stopping and not validates:
+    _check_dropout()
+    _check_ignored()
+    if FLAGS.early_stopping and not validates(FLAGS):
         raise ValueError(
             '--early_stopping needs evaluations: give a --valid_fraction, and '
             'an --eval_every, above 0.'
         )
+
+
+def _check_dropout():
+    if re.search('[1-9]', FLAGS.dropout):
+        return
+    if 'locked' in FLAGS.dropout:
+        raise ValueError(
+            f'--dropout is {FLAGS.dropout!r}, which drops nothing: say how '
+            'much of what, as in output:0.5,locked.'
+        )
+    if FLAGS.dropout_schedule is not None:
+        raise ValueError(
+            '--dropout_schedule is of a --dropout, which is 0: give one above '
+            '0, or leave the schedule out.'
+        )
+
+
+def _check_ignored():
+    """Refuses a flag that would change nothing beside another."""
+    whole = FLAGS.lr_schedule not in ('constant', 'linear', 'cosine')
+    for name, ignored, reason in (
+        ('learning_rate', whole, '--lr_schedule has values of its own'),
+        ('warmup_steps', whole, '--lr_schedule has values of its own'),
+        (
+            'beta_2',
+            FLAGS.optimizer not in HAVE_BETA_2,
+            f'--optimizer={FLAGS.optimizer} does not take it',
+        ),
+        ('num_words', FLAGS.level != 'word', '--level is not word'),
+    ):
+        if ignored and FLAGS[name].value != FLAGS[name].default:
+            raise ValueError(
+                f'--{name} is {FLAGS[name].value:g}, but {reason}: leave one '
+                'of the two out.'
+            )
 
 
 def default_model_dir(corpus: str) -> pathlib.Path:
@@ -408,6 +445,11 @@ def default_model_dir(corpus: str) -> pathlib.Path:
     name = pathlib.PurePath(corpus).name.split('.')[0]
     name = re.sub(r'[^\w-]+', '', name).strip('-') or 'text'
     return pathlib.Path('runs', name)
+
+
+def validates(run: flags.FlagValues) -> bool:
+    """Whether a run measures itself on a part of its text."""
+    return run.valid_fraction > 0 and run.eval_every != 0
 
 
 def has_lines(run: flags.FlagValues) -> bool:
@@ -450,7 +492,10 @@ def digest_text(corpus) -> str:
 
     tokens = ''.join(corpus.vocabulary.tokens)
     text = hashlib.sha256(tokens.encode('utf-8', 'surrogatepass'))
-    for ids in (corpus.train, corpus.valid):
+    parts = [corpus.train, corpus.valid]
+    if len(corpus.test):  # As it was before this was added.
+        parts.append(corpus.test)
+    for ids in parts:
         text.update(len(ids).to_bytes(8, 'big'))
         for piece in idfile.pieces(ids):
             text.update(piece)
@@ -500,8 +545,9 @@ def _own_flags(values):
 
 def _check_checksum(path):
     """Raises if a `run.flags` was changed since it was written."""
-    lines = path.read_text('utf-8', 'replace').splitlines()
-    last = lines.pop() if lines else ''
+    # Not `splitlines`: a value may have what Unicode takes for a line's end.
+    lines = path.read_text('utf-8', 'replace').removesuffix('\n').split('\n')
+    last = lines.pop()
     if last.startswith(_CHECKSUM) and last != _CHECKSUM + files.checksum(lines):
         raise ValueError(
             f"'{path}' is damaged: its last line, a checksum, does not fit. "

@@ -18,6 +18,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import importlib.util
+import math
 import os
 import pathlib
 import re
@@ -382,10 +383,10 @@ def _report(model_dir):
         text = path.read_text('utf-8', 'replace')
         for heading in re.findall(r'^==> step \d+,', text, re.MULTILINE)[-1:]:
             print(f'\n{text[text.index(heading) :].rstrip()}\n')
-    prompt = 'The' if FLAGS.level == 'word' else 'The '
+    prompt = f' --prompt={shlex.quote(FLAGS.prompt)}' if FLAGS.prompt else ''
     print(
         'To write more:\n  python -m tfcharrnn.generate '
-        f"--model_dir={shlex.quote(str(model_dir))} --prompt='{prompt}'"
+        f'--model_dir={shlex.quote(str(model_dir))}{prompt}'
     )
 
 
@@ -407,7 +408,7 @@ def _check_memory(vocab_size):
 
 
 def _make_trainer(vocab_size, steps, share):
-    from tfcharrnn import curriculum, model, schedules, trainer
+    from tfcharrnn import curriculum, model, trainer
 
     _check_memory(vocab_size)
     rnn = model.CharRNN(
@@ -427,7 +428,7 @@ def _make_trainer(vocab_size, steps, share):
     optimizer = _make_optimizer(steps, share)
     dropout_schedule = None
     if FLAGS.dropout_schedule is not None:
-        dropout_schedule = schedules.parse(FLAGS.dropout_schedule)
+        dropout_schedule = _parse_schedule('dropout_schedule', steps, 1.0)
     options = {
         'dropout_schedule': dropout_schedule,
         'clip_norm': FLAGS.clip_norm or None,
@@ -436,8 +437,23 @@ def _make_trainer(vocab_size, steps, share):
     }
     if FLAGS.sampling_probability is None:
         return trainer.Trainer(rnn, optimizer, **options)
-    probability = schedules.parse(FLAGS.sampling_probability)
+    probability = _parse_schedule('sampling_probability', steps, 1.0)
     return curriculum.ScheduledSampling(rnn, optimizer, probability, **options)
+
+
+def _parse_schedule(name, steps, highest):
+    """Reads a flag that is a schedule, whose values are from 0 up."""
+    from tfcharrnn import schedules
+
+    schedule = schedules.parse(FLAGS[name].value)
+    for step in (0, steps):
+        value = float(schedule(step))
+        if not 0.0 <= value <= highest:
+            raise ValueError(
+                f'--{name} is {value:g} at step {step:,}, but must be from 0 '
+                f'{"up" if highest == math.inf else f"to {highest:g}"}.'
+            )
+    return schedule
 
 
 def _make_optimizer(steps, share):
@@ -456,7 +472,7 @@ def _make_optimizer(steps, share):
     elif name in ('linear', 'cosine'):
         schedule = getattr(schedules, name)(peak, peak / 20, last)
     else:
-        schedule = schedules.parse(name)
+        schedule = _parse_schedule('lr_schedule', steps, math.inf)
     if warmup:
         rise = schedules.linear(peak / warmup, peak, warmup)
         schedule = schedules.join([rise, schedule], [warmup])
@@ -470,13 +486,13 @@ def _make_optimizer(steps, share):
         'sgd': tf.keras.optimizers.SGD,
     }[FLAGS.optimizer]
     options = {}
-    if FLAGS.optimizer in ('adam', 'adamw', 'nadam'):
+    if FLAGS.optimizer in settings.HAVE_BETA_2:
         options['beta_2'] = FLAGS.beta_2
     if FLAGS.weight_decay is not None:
         options['weight_decay'] = FLAGS.weight_decay
     rate = schedules.LearningRate(lambda step: share * schedule(step))
     optimizer = optimizer(rate, **options)
-    optimizer.exclude_from_weight_decay(var_names=['bias'])
+    optimizer.exclude_from_weight_decay(var_names=['bias', 'scale'])
     return optimizer
 
 
