@@ -113,7 +113,9 @@ class EveryExampleTest(tf.test.TestCase, parameterized.TestCase):
             self.assertTrue((FOLDER.parent / path).exists(), path)
 
     @parameterized.parameters(
-        'shakespeare', 'python', 'shakespeare_1min', 'shakespeare_10min'
+        'shakespeare',
+        *(f'shakespeare_{budget}' for budget in ('1min', '10min', 'best')),
+        *(f'python_{budget}' for budget in ('1min', '10min', 'best')),
     )
     def test_a_flagfile_of_train_names_text_and_folder(self, name):
         values = read_flags(name)

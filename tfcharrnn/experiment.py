@@ -77,7 +77,7 @@ def main() -> None:
     """Makes all runs that are not finished, and reports."""
     variants = _read_variants(FLAGS.variant)
     seeds = _read_seeds(FLAGS.seeds)
-    if FLAGS['seed'].present:
+    if FLAGS.seed != FLAGS['seed'].default:  # A run.flags has that one.
         raise ValueError(
             f'--seed={FLAGS.seed} is of a single run: give --seeds.'
         )
