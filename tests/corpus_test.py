@@ -291,12 +291,11 @@ class LoadTest(FilesTestCase):
 
     def test_a_pipe(self):
         os.mkfifo('pipe')
-        writer = threading.Thread(
-            target=pathlib.Path('pipe').write_text, args=[TEXT], daemon=True
-        )
-        writer.start()
+        # Keeps the pipe, and what is written to it before it is read.
+        keeper = os.open('pipe', os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, keeper)
+        pathlib.Path('pipe').write_text(TEXT)
         self.assertEqual(self.read('pipe'), TEXT)
-        writer.join()
 
     @parameterized.parameters(
         'utf-8', 'utf-8-sig', 'utf-16', 'utf-16-le', 'utf-32', 'koi8-r'
