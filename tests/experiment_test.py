@@ -122,22 +122,20 @@ class ExperimentTest(parameterized.TestCase):
         self.assertEqual(popen.call_count, 1)
         self.assertIn('start the same command again.', out)
 
-    def test_to_start_again_is_no_advice_where_it_would_not_help(self):
-        for wait, arguments, message in (
-            (lambda: 1, (), None),
-            (lambda: -15, ('--overwrite',), 'again, but without --overwrite'),
+    @parameterized.parameters(
+        (1, 1, ''), (-15, 143, 'again, but without --overwrite.')
+    )
+    def test_to_start_again_is_no_advice_where_it_would_not_help(
+        self, code, expected, advice
+    ):
+        ended = mock.Mock(wait=lambda: code)
+        with mock.patch.object(
+            experiment.subprocess, 'Popen', return_value=ended
         ):
-            with mock.patch.object(
-                experiment.subprocess,
-                'Popen',
-                return_value=mock.Mock(wait=wait),
-            ):
-                status, out, _ = run('--variant=plain:', *arguments)
-            self.assertEqual(status, 1 if message is None else 143)
-            if message is None:
-                self.assertNotIn('again', out)
-            else:
-                self.assertIn(message, out)
+            status, out, _ = run('--variant=plain:', '--overwrite')
+        self.assertEqual(status, expected)
+        self.assertIn(advice, out)
+        self.assertEqual('again' in out, bool(advice))
 
     @parameterized.parameters(
         ((), 'nothing to compare'),
