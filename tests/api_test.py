@@ -25,7 +25,7 @@ LEVELS = (
     {'idfile': ('files',), 'vocabulary': ('files',), 'kernels': ('cells',)},
     {
         'corpus': ('idfile', 'sources', 'vocabulary'),
-        'data': ('idfile', 'vocabulary'),
+        'data': ('idfile', 'sources', 'vocabulary'),
         'model': ('cells', 'kernels', 'regularization'),
     },
     {'trainer': ('data.Batch', 'losses', 'regularization', 'schedules')},

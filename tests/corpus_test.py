@@ -634,7 +634,7 @@ class LinesTest(parameterized.TestCase):
 
     @parameterized.parameters(
         (['ab', 'a\nb'], ValueError, "no newline in it, .*'a.nb'"),
-        (['ab', 3], TypeError, 'one is a int'),
+        (['ab', 3], TypeError, 'line 1 is a int'),
         ('ab', TypeError, 'single string'),
     )
     def test_what_is_no_line_is_an_error(self, lines, kind, message):

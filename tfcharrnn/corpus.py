@@ -283,22 +283,7 @@ class Corpus:
             TypeError: A line is no str, or the vocabulary no Vocabulary.
         """
         fractions = _check_split(lines, split)
-        if isinstance(lines, str):
-            raise TypeError(
-                'The lines are a single string, but should be many: pass '
-                "text.split('\\n')."
-            )
-        lines = [line for line in lines if line]
-        for line in lines:
-            if not isinstance(line, str):
-                raise TypeError(
-                    f'Lines are strings, but one is a {type(line).__name__}.'
-                )
-            if '\n' in line:
-                raise ValueError(
-                    f'A line has no newline in it, but one has: {line[:40]!r}. '
-                    f"Split it with text.split('\\n')."
-                )
+        lines = [line for line in sources.check_lines(lines) if line]
         parts = {
             part: sources.normalize(
                 ''.join(f'{line}\n' for line in some), lowercase

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy import typing as npt
 
-from tfcharrnn import idfile, vocabulary
+from tfcharrnn import idfile, sources, vocabulary
 
 # Up to here an order is a true permutation: 8 MB, made in 12 ms once a pass.
 _MAX_PERMUTATION = 1 << 20
@@ -662,23 +662,7 @@ def _encode_lines(lines, vocabulary):
     Neighbours share the newline between them, so a line is a stretch of the
     ids like any other. Those that are empty are left out.
     """
-    if isinstance(lines, str):
-        raise TypeError(
-            '`lines` is a single string, but should be many: pass '
-            '`text.splitlines()`.'
-        )
-    lines = list(lines)
-    for number, line in enumerate(lines):
-        if not isinstance(line, str):
-            raise TypeError(
-                f'Lines are strings, but line {number} is a '
-                f'{type(line).__name__}.'
-            )
-        if '\n' in line:
-            raise ValueError(
-                f'A line has no newline in it, but line {number} has: '
-                f'{line[:40]!r}. Split the text with `text.splitlines()`.'
-            )
+    lines = sources.check_lines(lines)
     if '\n' not in vocabulary:
         raise ValueError(
             'The vocabulary lacks the newline, which marks the end of a line. '

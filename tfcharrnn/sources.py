@@ -18,7 +18,7 @@ import socket
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO, NamedTuple
 
 from absl import logging
@@ -402,6 +402,33 @@ def normalize_newlines(text: str) -> str:
     'one\ntwo\n'
     """
     return text.replace('\r\n', '\n').replace('\r', '\n')
+
+
+def check_lines(lines: Iterable[str]) -> list[str]:
+    """Returns the lines as a list.
+
+    Raises:
+        TypeError: They are one string, or one of them is no str.
+        ValueError: One has a newline in it.
+    """
+    if isinstance(lines, str):
+        raise TypeError(
+            'The lines are a single string, but should be many: pass '
+            r"text.split('\n')."
+        )
+    lines = list(lines)
+    for number, line in enumerate(lines):
+        if not isinstance(line, str):
+            raise TypeError(
+                f'Lines are strings, but line {number} is a '
+                f'{type(line).__name__}.'
+            )
+        if '\n' in line:
+            raise ValueError(
+                f'A line has no newline in it, but line {number} has: '
+                f"{line[:40]!r}. Split it with text.split('\\n')."
+            )
+    return lines
 
 
 def read_column(text: str, column: int, name: str) -> list[str]:
