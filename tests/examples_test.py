@@ -114,8 +114,11 @@ class EveryExampleTest(tf.test.TestCase, parameterized.TestCase):
 
     @parameterized.parameters(
         'shakespeare',
-        *(f'shakespeare_{budget}' for budget in ('1min', '10min', 'best')),
-        *(f'python_{budget}' for budget in ('1min', '10min')),
+        *(
+            f'{corpus}_{budget}'
+            for corpus in ('shakespeare', 'python')
+            for budget in ('1min', '10min', 'best')
+        ),
     )
     def test_a_flagfile_of_train_names_text_and_folder(self, name):
         values = read_flags(name)
