@@ -35,6 +35,7 @@ LEVELS = (
             'data',
             'sampling',
             'schedules',
+            'sources',
             'trainer',
             'vocabulary',
         ),

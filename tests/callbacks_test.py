@@ -105,7 +105,7 @@ class EveryTest(tf.test.TestCase, parameterized.TestCase):
         means = [sum(losses[:3]) / 3, sum(losses[3:]) / 3]
         self.assertAllClose([m['loss'] for _, m in third.calls], means)
 
-    @parameterized.parameters(0, -1, 0.5, math.nan)
+    @parameterized.parameters(0, -1, 0.5, 1.5, math.nan, math.inf)
     def test_a_period_that_is_none_is_refused(self, steps):
         with self.assertRaisesRegex(ValueError, f'`steps` is {steps}'):
             every(steps, print)
@@ -175,6 +175,17 @@ class EarlyStoppingTest(tf.test.TestCase, parameterized.TestCase):
             self.assertEqual(trainer.stop_training, stops)
         self.assertTrue(callbacks.EarlyStopping(2).has_waited(trainer))
         self.assertFalse(callbacks.EarlyStopping(3).has_waited(trainer))
+
+    def test_each_metric_is_waited_for_by_itself(self):
+        trainer = at(0)
+        one = callbacks.EarlyStopping(2, metric='one')
+        two = callbacks.EarlyStopping(2, metric='two')
+        for value in (3.0, 2.0, 1.0):
+            metrics = {'one': value, 'two': 0.5}
+            one(trainer, metrics)
+            two(trainer, metrics)
+        self.assertFalse(one.has_waited(trainer))
+        self.assertTrue(two.has_waited(trainer))
 
     def test_ends_the_training(self):
         trainer = make_toy()
@@ -483,7 +494,7 @@ class ProgressTest(tf.test.TestCase, parameterized.TestCase):
         progress.close()
         lines = getattr(stream, 'lines', stream.getvalue().split('\n'))
         self.assertLen(lines, 3)
-        validation = 'validation 1.250 nats, 1.800 bits per character'
+        validation = 'validation 1.250 nats, 1.803 bits per character'
         self.assertStartsWith(
             lines[0], f'step 10/20 | loss 1.500 | {validation}'
         )

@@ -90,7 +90,7 @@ def every(steps, callback):
     def call(trainer, metrics):
         callback(trainer, metrics)
 
-    call.steps = steps
+    call.call_every = steps
     return call
 
 
@@ -263,6 +263,10 @@ class KeepTest(CheckpointsTest):
         kept = [1, 2, 4, 5, 10][-number:]
         self.assert_kept(*[f'ckpt-{step}' for step in kept])
 
+    def test_one_at_least_is_kept(self):
+        with self.assertRaisesRegex(ValueError, '`max_to_keep` is 0'):
+            self.checkpointer(max_to_keep=0)
+
     def test_the_best_is_kept_through_restarts(self):
         # Loss, and whether it is the best yet.
         losses = [3.0, 2.0, 2.5, math.nan, 2.0, 1.9, 2.1, None]
@@ -298,6 +302,10 @@ class KeepTest(CheckpointsTest):
 
 
 class RefuseTest(CheckpointsTest):
+    def test_a_vocabulary_of_another_size(self):
+        with self.assertRaisesRegex(ValueError, 'knows .* vocabulary has 2'):
+            checkpoints.Checkpointer(self.model_dir, make(), Vocabulary('ab'))
+
     @parameterized.named_parameters(
         ('size', {'rnn_units': 8}, '`rnn_units` is 3 there and 8 here'),
         ('cell', {'cell': 'lstm'}, "`cell` is 'gru' there and 'lstm' here"),

@@ -86,7 +86,7 @@ class Run:
 def three_stages(limit=1.62):
     text = toys.text(150)
     return [
-        Stage(data.sequences(text, 3, 4), steps=6),
+        Stage(data.sequences(text, 3, 4), steps=np.int64(6)),
         Stage(data.sequences(text, 5, 4), until=passes(limit), every=2),
         Stage(toys.random_batches()),
     ]

@@ -293,6 +293,11 @@ class ModelTest(tf.test.TestCase, parameterized.TestCase):
         ids, state = random_ids(2), model.initial_state(2)
         self.assert_all_close(rebuilt(ids, state), model(ids, state))
 
+    @parameterized.parameters(*CELLS)
+    def test_config_names_the_class_of_a_cell_as_one_would(self, name):
+        config = build(cell=tfcharrnn.model.CELLS[name]).config
+        self.assertEqual(config, build(cell=name).config)
+
     def test_config_names_a_cell_of_ones_own(self):
         model = transparent(cell=Histogram, embedding_dim=None)
         config = json.loads(json.dumps(model.config))

@@ -73,7 +73,7 @@ class Recorder:
 
     def __init__(self, steps=None):
         if steps:
-            self.steps = steps
+            self.call_every = steps
         self.calls = []
 
     def __call__(self, trainer, metrics):

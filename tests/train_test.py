@@ -3,6 +3,7 @@ import contextlib
 import functools
 import hashlib
 import io
+import itertools
 import json
 import os
 import pathlib
@@ -599,6 +600,32 @@ class SettingsTest(TrainTest):
         self.train('--steps=40')  # A restart remembers.
         self.assertEqual(metrics('bard')[-1]['learning_rate'], rates[0] / 2)
 
+    def test_rolled_back_the_best_stays_the_best(self):
+        # It gets better at steps 5 and 10, then worse; only 0 is saved.
+        with self._poison_at(15) as poisoned, self._losses(3.0, 2.0):
+            status, out, err = run(
+                f'--corpus={CORPUS}', '--model_dir=bard', *QUICK,
+                '--steps=20', '--save_every=100', '--eval_every=5',
+                '--on_nonfinite=rollback',
+            )  # fmt: skip
+        self.assertEqual((status, poisoned), (0, [15]))
+        best = pathlib.Path('bard/best').glob('*.index')
+        self.assertEqual([path.name for path in best], ['ckpt-10.index'])
+
+    @contextlib.contextmanager
+    def _losses(self, *values):
+        """Pretends to measure these, and worse ones after them."""
+        from tfcharrnn import trainer
+
+        losses = itertools.chain(values, itertools.repeat(9.0))
+        evaluate = trainer.Trainer.evaluate
+
+        def pretend(self, dataset):
+            return evaluate(self, dataset) | {'loss': next(losses)}
+
+        with mock.patch.object(trainer.Trainer, 'evaluate', pretend):
+            yield
+
     def test_rolled_back_often_enough_it_stops(self):
         with self._poison_at(*range(15, 100)) as poisoned:
             status, out, err = run(
@@ -758,9 +785,16 @@ class MistakesTest(TrainTest):
         ('--dropout=0.1 --dropout_schedule=half', 'a number.*`half`'),
         ('--dropout_schedule=linear:0:1:9', 'schedule is of a --dropout'),
         ('--dropout=output:0.0 --dropout_schedule=1', 'of a --dropout'),
-        ('--dropout=locked', 'drops nothing'),
+        ('--dropout=locked', 'nothing to lock'),
+        ('--dropout=rows:0.15,weights:0.1,locked', 'nothing to lock'),
+        ('--dropout=layers:0.5', 'nothing between layers'),
+        ('--residual', 'num_layers is 1'),
+        ('--lr_schedule=1e-3@2,-1@3,1e-4', 'is -1 at step 2.* 0 up'),
         ('--dropout=weights:0.1 --cell=mingru', 'A MinGRU has no'),
-        ('--dropout=0.1 --dropout_schedule=linear:0:50:9', '50 at .* to 1'),
+        (
+            '--dropout=0.1 --dropout_schedule=linear:0:50:9',
+            '5.55556 at step 1.* to 1',
+        ),
         ('--sampling_probability=25', 'is 25 at step 0.* to 1'),
         ('--lr_schedule=-1e-3', 'is -0.001 at step 0.* 0 up'),
         ('--lr_schedule=1e-3 --learning_rate=0.1', '0.1.* of its own'),

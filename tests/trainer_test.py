@@ -200,6 +200,13 @@ class AverageTest(tf.test.TestCase, parameterized.TestCase):
             variable.assign(average)
         self.assertEqual(plain.evaluate(dataset)['loss'], loss)
 
+    def test_weights_assigned_before_the_first_step_are_evaluated(self):
+        trained = make(average=0.9)
+        for variable in trained.model.trainable_variables:
+            variable.assign(tf.zeros_like(variable))
+        loss = trained.evaluate(toys.random_batches())['loss']
+        self.assertAlmostEqual(loss, math.log(toys.VOCAB), 6)
+
     def test_weights_are_back_after_an_error(self):
         trained = make(average=0.9)
         trained.train(toys.random_batches(), 5)
@@ -404,6 +411,14 @@ class CallbacksTest(tf.test.TestCase):
                 self.assertAlmostEqual(metrics['gradient_norm'], np.mean(norms))
                 self.assertEqual(metrics['num_chars'], sum(counts))
 
+    def test_whole_numbers_of_any_kind(self):
+        recorder = toys.Recorder(np.int64(4))
+        trained = make(steps_per_loop=3)
+        for steps in (np.int64(5), 7.0, np.float32(11)):
+            trained.train(toys.streams(), steps, [recorder])
+            self.assertEqual(trained.step, steps)
+        self.assertEqual([step for step, _ in recorder.calls], [4, 8])
+
     def test_without_a_period_called_after_each_loop(self):
         recorder = toys.Recorder()
         other = toys.Recorder(steps=5)
@@ -423,7 +438,7 @@ class CallbacksTest(tf.test.TestCase):
                 seen.append((trainer.step, steps, name, metrics.get('before')))
                 metrics['before'] = name
 
-            call.steps = steps
+            call.call_every = steps
             return call
 
         callbacks = [
@@ -456,7 +471,7 @@ class CallbacksTest(tf.test.TestCase):
         def stop(trainer, metrics):
             trainer.stop_training = trainer.step == 4
 
-        stop.steps = 2
+        stop.call_every = 2
         trained, recorder = make(), toys.Recorder(steps=4)
         trained.train(toys.streams(), 10, [stop, recorder])
         self.assertEqual(trained.step, 4)
@@ -476,7 +491,7 @@ class CallbacksTest(tf.test.TestCase):
         def freeze(trainer, metrics):
             trainer.optimizer.learning_rate = 0.0
 
-        freeze.steps = 3
+        freeze.call_every = 3
         first = make()
         second = make(copy.deepcopy(first.model))
         first.train(toys.streams(), 9, [freeze])

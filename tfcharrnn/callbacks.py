@@ -2,8 +2,8 @@
 
     trainer.train(train, steps=10_000, callbacks=[
         every(500, Evaluate(valid)),          # adds 'valid_loss' to metrics
-        every(500, checkpointer),             # so this knows which is best
         every(500, EarlyStopping(patience=3)),
+        every(500, checkpointer),             # so this knows which is best
         lambda trainer, metrics: ...,         # after each loop of steps
     ])
 
@@ -39,21 +39,21 @@ class every:
     The metrics are those since the last multiple. For once a pass over the
     data, `every(len(train), callback)`.
 
-        >>> every(500, print).steps
+        >>> every(500, print).call_every
         500
 
     Attributes:
-        steps: The period.
+        call_every: The period. A `Trainer` looks for it at every callback.
     """
 
     def __init__(self, steps: int, callback: Callback):
-        """Wraps `callback`; raises ValueError if `steps` is not positive."""
-        if not steps >= 1:
+        """Wraps `callback`; raises ValueError if `steps` is no whole number."""
+        if not steps >= 1 or steps % 1:
             raise ValueError(
                 f'`steps` is {steps!r}, but a callback can be called every 1 '
-                'or more steps.'
+                'or more whole steps.'
             )
-        self.steps = steps
+        self.call_every = int(steps)
         self._callback = callback
 
     def __call__(self, trainer: Trainer, metrics: Metrics) -> None:
@@ -83,7 +83,11 @@ class EarlyStopping:
     """Stops training when a metric has not fallen for `patience` calls.
 
     How long it has waited, and for what, is in `trainer.record`, and so in the
-    checkpoints: a restart does not start to wait anew.
+    checkpoints: a restart does not start to wait anew. What is started again
+    when it has ended would train up to the next call, but for
+
+        if not stopping.has_waited(trainer):
+            trainer.train(train, steps, [..., every(500, stopping)])
 
     Attributes:
         patience: The calls in a row without a new minimum that are enough.
@@ -122,9 +126,7 @@ class EarlyStopping:
                 f'{", ".join(sorted(metrics))}. Put `Evaluate` before it, with '
                 'the same period.'
             )
-        record = trainer.record.setdefault(
-            'early_stopping', {'best': math.inf, 'waited': 0}
-        )
+        record = self._record(trainer)
         if metrics[self._metric] < record['best'] - self._min_delta:
             record.update(best=metrics[self._metric], waited=0)
         else:
@@ -134,8 +136,12 @@ class EarlyStopping:
 
     def has_waited(self, trainer: Trainer) -> bool:
         """Whether it is time to stop; a restart knows before it trains."""
-        record = trainer.record.get('early_stopping', {'waited': 0})
-        return record['waited'] >= self.patience
+        return self._record(trainer)['waited'] >= self.patience
+
+    def _record(self, trainer):
+        return trainer.record.setdefault(
+            f'early_stopping_{self._metric}', {'best': math.inf, 'waited': 0}
+        )
 
 
 class JsonLines:
@@ -353,9 +359,10 @@ class Progress:
             f'loss {metrics["loss"]:.3f}',
         ]
         if 'valid_loss' in metrics:
+            nats = metrics['valid_loss']
             parts.append(
-                f'validation {metrics["valid_loss"]:.3f} nats, '
-                f'{metrics["valid_bits_per_char"]:.3f} bits per {self._unit}'
+                f'validation {nats:.3f} nats, {nats / math.log(2):.3f} bits '
+                f'per {self._unit}'
             )
         units = 'chars' if self._unit == 'character' else f'{self._unit}s'
         parts.append(f'{metrics["chars_per_second"]:,.0f} {units}/s')

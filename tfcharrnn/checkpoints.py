@@ -94,12 +94,24 @@ class Checkpointer:
         Raises:
             ValueError: If `model_dir` holds a model with another vocabulary,
                 architecture or optimizer; it says which differ. Or if one of
-                its files is damaged.
+                its files is damaged, the vocabulary is not of the model's size,
+                or nothing is to be kept.
         """
+        if not max_to_keep >= 1:
+            raise ValueError(
+                f'`max_to_keep` is {max_to_keep!r}, but one at least is kept.'
+            )
         self.model_dir = os.fspath(model_dir)
         self.trainer = trainer
         self.vocabulary = vocabulary
         self._check_same()
+        known = getattr(trainer.model, 'vocab_size', len(vocabulary))
+        if known != len(vocabulary):
+            raise ValueError(
+                f'The model knows {known} characters, but the vocabulary has '
+                f'{len(vocabulary)}: make the model with '
+                '`vocab_size=len(vocabulary)`.'
+            )
         parts = {_AVERAGES: trainer.averages} if trainer.averages else {}
         self._checkpoint = tf.train.Checkpoint(
             model=trainer.model,

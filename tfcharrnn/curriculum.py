@@ -32,7 +32,7 @@ import tensorflow as tf
 from absl import logging
 from numpy import typing as npt
 
-from tfcharrnn import data, sampling, schedules
+from tfcharrnn import data, sampling, schedules, sources
 from tfcharrnn.trainer import Callback, Dataset, Metrics, Trainer
 from tfcharrnn.vocabulary import Vocabulary
 
@@ -55,7 +55,8 @@ class Stage:
     True
 
     Attributes:
-        dataset: `data.Batches`, or anything that a `Trainer` trains on.
+        dataset: `data.Batches`, or anything that a `Trainer` trains on and that
+            has its `num_chars`, the targets of a pass.
         steps: The global step at which the stage ends; None: no such step.
         until: Ends the stage when it returns True. It is given the metrics of
             the last `every` steps (their numbers, 'chars_per_second' left
@@ -65,8 +66,8 @@ class Stage:
             multiples.
 
     Raises:
-        ValueError: If `steps` or `every` is not positive, or one of `until`
-            and `every` is given alone.
+        ValueError: If `steps` or `every` is no whole number above 0, or one of
+            `until` and `every` is given alone.
     """
 
     dataset: Dataset
@@ -77,10 +78,14 @@ class Stage:
     def __post_init__(self):
         for name in ('steps', 'every'):
             value = getattr(self, name)
-            if value is not None and not value >= 1:
+            if value is None:
+                continue
+            if not value >= 1 or value % 1:
                 raise ValueError(
-                    f'`{name}` is {value!r}, but must be 1 or more, or None.'
+                    f'`{name}` is {value!r}, but must be a whole number of at '
+                    'least 1, or None.'
                 )
+            object.__setattr__(self, name, int(value))
         if (self.until is None) != (self.every is None):
             raise ValueError(
                 '`until` is called at each multiple of `every` steps: give '
@@ -429,13 +434,12 @@ def easiest_first(
         ValueError: As `data.chosen_lines` does.
         TypeError: As `data.chosen_lines` does.
     """
-    lines = lines if isinstance(lines, str) else list(lines)
-    ordered = lines if isinstance(lines, str) else sorted(lines, key=difficulty)
+    lines = sorted(sources.check_lines(lines), key=difficulty)
 
     def pool(position):
         return tf.cast(tf.round(share(position) * len(lines)), tf.int64)
 
-    return _from_pool(ordered, vocabulary, batch_size, pool, seed)
+    return _from_pool(lines, vocabulary, batch_size, pool, seed)
 
 
 def growing_vocabulary(
@@ -476,7 +480,7 @@ def growing_vocabulary(
         ValueError: As `data.chosen_lines` does.
         TypeError: As `data.chosen_lines` does.
     """
-    lines = lines if isinstance(lines, str) else list(lines)
+    lines = sources.check_lines(lines)
     counts = collections.Counter(
         id_ for line in lines for id_ in vocabulary.encode(line).tolist()
     )
@@ -489,7 +493,7 @@ def growing_vocabulary(
             (rank[id_] for id_ in vocabulary.encode(line).tolist()), default=0
         )
 
-    ordered = lines if isinstance(lines, str) else sorted(lines, key=needed)
+    ordered = sorted(lines, key=needed)
     sizes = np.array([needed(line) for line in ordered], np.float32)
 
     def pool(position):
@@ -786,7 +790,7 @@ def _train_stage(trainer, stage, place, last, callbacks):
         trainer.stop_training = stopped or place['ended']
 
     if stage.until is not None:
-        ask.steps = stage.every
+        ask.call_every = stage.every
         callbacks = [_noting(each, stage, place) for each in callbacks]
         callbacks.append(ask)
     metrics = trainer.train(
@@ -799,14 +803,14 @@ def _train_stage(trainer, stage, place, last, callbacks):
 
 def _noting(callback, stage, place):
     """Notes what is known before a callback, which may save a checkpoint."""
-    if getattr(callback, 'steps', None) != stage.every:
+    if getattr(callback, 'call_every', None) != stage.every:
         return callback
 
     def call(trainer, metrics):
         _note(place, metrics)
         callback(trainer, metrics)
 
-    call.steps = stage.every
+    call.call_every = stage.every
     return call
 
 

@@ -571,8 +571,8 @@ def chosen_lines(
         TypeError: `lines` is not made of strings, or is a single one.
     """
     batch_size = _check_positive('batch_size', batch_size)
-    lines = lines if isinstance(lines, str) else list(lines)
-    if not isinstance(lines, str) and '' in lines:
+    lines = sources.check_lines(lines)
+    if '' in lines:
         raise ValueError(
             f'Line {lines.index("")} is empty. Leave empty lines out, and '
             'number the lines without them.'

@@ -446,7 +446,9 @@ class Generator:
         """Returns the graph of a function, made when first asked for.
 
         Made for `specs`, it takes whatever fits them: no length of a text,
-        and no value of an option, compiles anew.
+        and no value of an option, traces anew. (Where parts of a model are
+        XLA's, as MinGRU and layer normalisation, these compile for each length
+        of a prompt.)
         """
         if key not in self._graphs:
             compiled = tf.function(function, autograph=False)

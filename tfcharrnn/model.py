@@ -106,18 +106,18 @@ class CharRNN(tf.Module):
         super().__init__()
         self._options = Options(**options)
         self._dropout = regularization.Dropout.of(self._options.dropout)
+        cell = _cell_class(cell)
         self._config = {
             'vocab_size': vocab_size,
             'embedding_dim': embedding_dim,
             'rnn_units': rnn_units,
             'num_layers': num_layers,
-            'cell': cell if isinstance(cell, str) else cell.__name__,
+            'cell': _cell_name(cell),
             'compute_dtype': compute_dtype,
             **_given(self._options),
             'dropout': self._dropout.config,
         }
         _check(self._config, self._dropout)
-        cell = _cell_class(cell)
         self.vocab_size = vocab_size
         self._dtype = tf.as_dtype(compute_dtype)
         self.embedding = None
@@ -386,6 +386,11 @@ def _split(state, sizes):
         tf.nest.pack_sequence_as(state, part)
         for part in zip(*parts, strict=True)
     ]
+
+
+def _cell_name(cell: type[cells.RNNCell]) -> str:
+    ours = {known: name for name, known in CELLS.items()}
+    return ours.get(cell, cell.__name__)
 
 
 def _cell_class(cell) -> type[cells.RNNCell]:

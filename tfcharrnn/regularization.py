@@ -251,7 +251,8 @@ def penalize(
                 + slowness * mean((outputs[t] - outputs[t - 1]) ** 2)
 
     Only the gradient of the penalty is added to that of the loss. The loss
-    itself stays what it says it is, the nats per character.
+    itself stays what it says it is, the nats per character. The means are over
+    all positions: those that a mask leaves out of the loss are penalised too.
 
     Args:
         outputs: Columns [U, T, B], before dropout.

@@ -402,13 +402,20 @@ def check() -> None:
 
 
 def _check_dropout():
-    if re.search('[1-9]', FLAGS.dropout):
-        return
-    if 'locked' in FLAGS.dropout:
+    dropped = re.findall(r'(?:^|,)\s*(\w*):?[0.]*[1-9]', FLAGS.dropout)
+    if FLAGS.num_layers == 1 and 'layers' in dropped:
         raise ValueError(
-            f'--dropout is {FLAGS.dropout!r}, which drops nothing: say how '
-            'much of what, as in output:0.5,locked.'
+            f'--dropout is {FLAGS.dropout!r}, but --num_layers is 1: there is '
+            'nothing between layers to drop. Say output: for the last one.'
         )
+    if 'locked' in FLAGS.dropout and not {*dropped} - {'rows', 'weights'}:
+        raise ValueError(
+            f'--dropout is {FLAGS.dropout!r}, where there is nothing to lock: '
+            'say how much of the embedding, layers or output, as in '
+            'output:0.5,locked.'
+        )
+    if dropped:
+        return
     if FLAGS.dropout_schedule is not None:
         raise ValueError(
             '--dropout_schedule is of a --dropout, which is 0: give one above '
@@ -428,10 +435,11 @@ def _check_ignored():
             f'--optimizer={FLAGS.optimizer} does not take it',
         ),
         ('num_words', FLAGS.level != 'word', '--level is not word'),
+        ('residual', FLAGS.num_layers == 1, '--num_layers is 1'),
     ):
         if ignored and FLAGS[name].value != FLAGS[name].default:
             raise ValueError(
-                f'--{name} is {FLAGS[name].value:g}, but {reason}: leave one '
+                f'--{name} is {FLAGS[name].value}, but {reason}: leave one '
                 'of the two out.'
             )
 

@@ -281,8 +281,10 @@ class _Rollback:
             raise FloatingPointError(
                 f'{error} --on_nonfinite=rollback does that by itself.'
             ) from error
-        self.checkpointer.restore()
         trainer = self.checkpointer.trainer
+        best = {k: v for k, v in trainer.record.items() if k.startswith('best')}
+        self.checkpointer.restore()
+        trainer.record.update(best)  # What is in best/ stays.
         rollbacks = trainer.record.get('rollbacks', 0) + 1
         what = str(error).split(',')[0]
         if rollbacks > settings.MAX_ROLLBACKS:
@@ -443,16 +445,21 @@ def _make_trainer(vocab_size, steps, share):
 
 def _parse_schedule(name, steps, highest):
     """Reads a flag that is a schedule, whose values are from 0 up."""
+    import numpy as np
+
     from tfcharrnn import schedules
 
     schedule = schedules.parse(FLAGS[name].value)
-    for step in (0, steps):
-        value = float(schedule(step))
-        if not 0.0 <= value <= highest:
-            raise ValueError(
-                f'--{name} is {value:g} at step {step:,}, but must be from 0 '
-                f'{"up" if highest == math.inf else f"to {highest:g}"}.'
-            )
+    # All of them, unless they are very many.
+    places = np.linspace(0, steps, min(steps, 100_000) + 1, dtype=np.int64)
+    values = np.broadcast_to(schedule(places), places.shape)
+    wrong = np.flatnonzero(~((values >= 0.0) & (values <= highest)))
+    if len(wrong):
+        raise ValueError(
+            f'--{name} is {values[wrong[0]]:g} at step {places[wrong[0]]:,}, '
+            f'but must be from 0 '
+            f'{"up" if highest == math.inf else f"to {highest:g}"}.'
+        )
     return schedule
 
 

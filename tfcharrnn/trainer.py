@@ -199,15 +199,15 @@ class Trainer:
         Returns:
             Means over the steps of this call: 'loss' (nats per character),
             'bits_per_char', 'perplexity', 'accuracy', 'gradient_norm' (before
-            clipping); and 'num_chars', 'chars_per_second', and the last
-            'learning_rate'. Empty if there was nothing to do.
+            clipping); and 'num_chars', 'chars_per_second', and the
+            'learning_rate' of the next step. Empty if there was nothing to do.
 
         Raises:
             FloatingPointError: If a loss or the norm of a gradient is not
                 finite; it names the step.
             ValueError: If the state that was restored does not fit `dataset`.
         """
-        callbacks = [(getattr(c, 'steps', None), c) for c in callbacks]
+        callbacks = [(getattr(c, 'call_every', None), c) for c in callbacks]
         self.stop_training = False
         self._give(dataset)
         iterator = None
@@ -353,8 +353,9 @@ class Trainer:
 
         Without `average`, or before the first step, the weights stay.
         """
+        averages = self.averages if self.step else ()
         variables = self.model.trainable_variables
-        pairs = list(zip(variables, self.averages, strict=bool(self.averages)))
+        pairs = list(zip(variables, averages, strict=bool(averages)))
         weights = [tf.identity(variable) for variable, _ in pairs]
         for variable, average in pairs:
             variable.assign(average)
@@ -462,7 +463,7 @@ class Trainer:
         size = self._steps_per_loop or max(1, self._fitting_steps)
         until = [steps - step]
         until += [period - step % period for period, _ in callbacks if period]
-        return min(size, *until)
+        return math.ceil(min(size, *until))
 
     def _run_loop(self, iterator, num_steps):
         """Makes steps; returns the pairs of each."""
