@@ -32,84 +32,52 @@ __version__ = '0.1.0'
 
 # Importing TensorFlow takes seconds, so a module is imported when one of its
 # names is first used (PEP 562) and `python -m tfcharrnn.train --help` is quick.
-_MODULES = (
-    'callbacks',
-    'cells',
-    'checkpoints',
-    'commands',
-    'corpus',
-    'curriculum',
-    'data',
-    'files',
-    'generator',
-    'idfile',
-    'kernels',
-    'losses',
-    'model',
-    'regularization',
-    'sampling',
-    'schedules',
-    'settings',
-    'sources',
-    'trainer',
-    'vocabulary',
-)
+_MODULES = {
+    'callbacks': 'training.callbacks',
+    'cells': 'nn.cells',
+    'checkpoints': 'training.checkpoints',
+    'commands': 'commands',
+    'config': 'config',
+    'corpus': 'text.corpus',
+    'curricula': 'curricula',
+    'curriculum': 'curricula.stages',
+    'data': 'data.batches',
+    'files': 'files',
+    'generator': 'generation.generator',
+    'idfile': 'text.idfile',
+    'kernels': 'nn.kernels',
+    'losses': 'training.losses',
+    'model': 'nn.char_rnn',
+    'regularization': 'nn.dropout',
+    'sampling': 'generation.sampling',
+    'schedules': 'training.schedules',
+    'settings': 'settings',
+    'sources': 'text.sources',
+    'trainer': 'training.trainer',
+    'vocabulary': 'text.vocabulary',
+}
 _MODULE_OF = {
-    'Batch': 'data',
-    'CharRNN': 'model',
-    'Checkpointer': 'checkpoints',
-    'Corpus': 'corpus',
-    'GRU': 'kernels',
-    'Generator': 'generator',
-    'LSTM': 'kernels',
-    'RNNCell': 'cells',
-    'ScheduledSampling': 'curriculum',
-    'Stage': 'curriculum',
-    'Trainer': 'trainer',
-    'VanillaRNN': 'cells',
-    'Vocabulary': 'vocabulary',
-    'WordVocabulary': 'vocabulary',
+    'Batch': 'data.batches',
+    'CharRNN': 'nn.char_rnn',
+    'Checkpointer': 'training.checkpoints',
+    'Corpus': 'text.corpus',
+    'GRU': 'nn.kernels',
+    'Generator': 'generation.generator',
+    'LSTM': 'nn.kernels',
+    'RNNCell': 'nn.cells',
+    'ScheduledSampling': 'curricula.stages',
+    'Stage': 'curricula.stages',
+    'Trainer': 'training.trainer',
+    'VanillaRNN': 'nn.cells',
+    'Vocabulary': 'text.vocabulary',
+    'WordVocabulary': 'text.vocabulary',
 }
 __all__ = ['__version__', *_MODULES, *_MODULE_OF]
-
-if TYPE_CHECKING:  # the same names for editors and type checkers
-    from tfcharrnn import (
-        callbacks,
-        cells,
-        checkpoints,
-        commands,
-        corpus,
-        curriculum,
-        data,
-        files,
-        generator,
-        idfile,
-        kernels,
-        losses,
-        model,
-        regularization,
-        sampling,
-        schedules,
-        settings,
-        sources,
-        trainer,
-        vocabulary,
-    )
-    from tfcharrnn.cells import RNNCell, VanillaRNN
-    from tfcharrnn.checkpoints import Checkpointer
-    from tfcharrnn.corpus import Corpus
-    from tfcharrnn.curriculum import ScheduledSampling, Stage
-    from tfcharrnn.data import Batch
-    from tfcharrnn.generator import Generator
-    from tfcharrnn.kernels import GRU, LSTM
-    from tfcharrnn.model import CharRNN
-    from tfcharrnn.trainer import Trainer
-    from tfcharrnn.vocabulary import Vocabulary, WordVocabulary
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return importlib.import_module(f'{__name__}.{name}')
+        return importlib.import_module(f'{__name__}.{_MODULES[name]}')
     if name not in _MODULE_OF:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     module = importlib.import_module(f'{__name__}.{_MODULE_OF[name]}')

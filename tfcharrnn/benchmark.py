@@ -138,7 +138,8 @@ def _train_ours(s: Setting) -> Turns:
     if s.way != 'default threads':
         commands.set_threads()
     tf = commands.import_tensorflow()
-    from tfcharrnn import data, trainer
+    from tfcharrnn.data import batches as data
+    from tfcharrnn.training import trainer
 
     yield _versions(tf)
     optimizer = tf.keras.optimizers.Adam()
@@ -232,7 +233,7 @@ def _generate_ours(s: Setting) -> Turns:
     if s.batch_size == 1:
         commands.set_threads()
     tf = commands.import_tensorflow()
-    from tfcharrnn import generator
+    from tfcharrnn.generation import generator
 
     yield _versions(tf)
     vocabulary = tfcharrnn.Vocabulary(_characters(s))
@@ -298,7 +299,7 @@ def _generate_torch(s: Setting) -> Turns:
 
 def _make_batches(s: Setting) -> Turns:
     tf = commands.import_tensorflow()
-    from tfcharrnn import data
+    from tfcharrnn.data import batches as data
 
     yield _versions(tf)
     batches = data.sequences(_random_ids(s), s.seq_length, s.batch_size)
@@ -312,7 +313,7 @@ def _make_batches(s: Setting) -> Turns:
 
 
 def _encode(s: Setting) -> Turns:
-    from tfcharrnn import corpus
+    from tfcharrnn.text import corpus
 
     yield {}
     ids = np.random.default_rng(0).integers(s.vocab_size, size=s.corpus_size)
@@ -353,7 +354,7 @@ def _turns(s: Setting, step: Callable[[], Any], amount: int) -> Turns:
 
 
 def _our_model(s):
-    from tfcharrnn import model
+    from tfcharrnn.nn import char_rnn as model
 
     sizes = (s.vocab_size, s.embedding_dim, s.rnn_units, s.num_layers)
     return model.CharRNN(*sizes, s.cell, compute_dtype=s.precision)

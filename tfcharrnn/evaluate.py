@@ -90,7 +90,8 @@ def main() -> None:
     """Prints the metrics as JSON."""
     commands.set_threads()
     tf = commands.import_tensorflow()
-    from tfcharrnn import checkpoints, data, trainer
+    from tfcharrnn.data import batches as data
+    from tfcharrnn.training import checkpoints, trainer
 
     model, vocabulary = checkpoints.load_model(
         FLAGS.model_dir, FLAGS.checkpoint

@@ -144,7 +144,7 @@ def main() -> None:
     if NUM_SAMPLES.value == 1:
         commands.set_threads()
     commands.import_tensorflow()
-    from tfcharrnn import generator
+    from tfcharrnn.generation import generator
 
     writer = generator.Generator.from_checkpoint(
         MODEL_DIR.value, CHECKPOINT.value

@@ -467,8 +467,8 @@ def has_lines(run: flags.FlagValues) -> bool:
 
 def load_corpus(run: flags.FlagValues, vocabulary=None):
     """Loads the text that the flags of a run name, split as they say."""
-    from tfcharrnn import corpus
-    from tfcharrnn import vocabulary as vocabularies
+    from tfcharrnn.text import corpus
+    from tfcharrnn.text import vocabulary as vocabularies
 
     train = 1.0 - run.valid_fraction - run.test_fraction
     split = train, run.valid_fraction, run.test_fraction
@@ -496,7 +496,7 @@ def load_corpus(run: flags.FlagValues, vocabulary=None):
 
 def digest_text(corpus) -> str:
     """Tells a text, and how it is split, from all others."""
-    from tfcharrnn import idfile
+    from tfcharrnn.text import idfile
 
     tokens = ''.join(corpus.vocabulary.tokens)
     text = hashlib.sha256(tokens.encode('utf-8', 'surrogatepass'))
@@ -512,7 +512,7 @@ def digest_text(corpus) -> str:
 
 def batches_to_measure(run: flags.FlagValues, corpus, part: str, batch_size):
     """Cuts a part of a corpus in lines, or in strips, as the run does."""
-    from tfcharrnn import data
+    from tfcharrnn.data import batches as data
 
     if not has_lines(run):
         ids = getattr(corpus, part)
@@ -536,7 +536,7 @@ def evaluation_batches(ids, seq_length: int, batch_size: int | None = None):
     >>> batches.batch_size, batches.seq_length
     (1, 49)
     """
-    from tfcharrnn import data
+    from tfcharrnn.data import batches as data
 
     num_targets = len(ids) - 1
     if batch_size is None:  # Long strips, beside what comes before each.

@@ -80,7 +80,8 @@ def _train(corpus, model_dir, strategy):
     """Trains on a corpus, from the last checkpoint on."""
     import tensorflow as tf
 
-    from tfcharrnn import checkpoints, curriculum
+    from tfcharrnn.curricula import stages as curriculum
+    from tfcharrnn.training import checkpoints
 
     stages = _make_stages(corpus)
     batches = stages[-1].dataset
@@ -169,7 +170,8 @@ def _go_on(corpus, stages, steps, checkpointer, share):
 
 def _make_stages(corpus):
     """Makes the data of --curriculum, or a single stage without an end."""
-    from tfcharrnn import curriculum, data
+    from tfcharrnn.curricula import stages as curriculum
+    from tfcharrnn.data import batches as data
 
     if settings.has_lines(FLAGS):
         batches = data.lines(
@@ -210,7 +212,8 @@ def _run(corpus, stages, steps, rollback):
     """Trains up to a step, or until a callback or a signal stops it; saves."""
     import tensorflow as tf
 
-    from tfcharrnn import callbacks, curriculum
+    from tfcharrnn.curricula import stages as curriculum
+    from tfcharrnn.training import callbacks
 
     batches = stages[-1].dataset
     checkpointer = rollback.checkpointer
@@ -311,7 +314,7 @@ class _Rollback:
 
 def _reason_to_end(trainer, steps):
     """Says why there is no more to train, and what to do; None if there is."""
-    from tfcharrnn import callbacks
+    from tfcharrnn.training import callbacks
 
     if trainer.step >= steps:
         return (
@@ -330,7 +333,7 @@ def _reason_to_end(trainer, steps):
 
 def _periodic(corpus, batches, progress, checkpointer):
     """Returns (period, callback) for all that happens now and then."""
-    from tfcharrnn import callbacks
+    from tfcharrnn.training import callbacks
 
     model_dir = checkpointer.model_dir
     evaluated = _period(FLAGS.eval_every, batches)
@@ -410,7 +413,9 @@ def _check_memory(vocab_size):
 
 
 def _make_trainer(vocab_size, steps, share):
-    from tfcharrnn import curriculum, model, trainer
+    from tfcharrnn.curricula import stages as curriculum
+    from tfcharrnn.nn import char_rnn as model
+    from tfcharrnn.training import trainer
 
     _check_memory(vocab_size)
     rnn = model.CharRNN(
@@ -447,7 +452,7 @@ def _parse_schedule(name, steps, highest):
     """Reads a flag that is a schedule, whose values are from 0 up."""
     import numpy as np
 
-    from tfcharrnn import schedules
+    from tfcharrnn.training import schedules
 
     schedule = schedules.parse(FLAGS[name].value)
     # All of them, unless they are very many.
@@ -466,7 +471,7 @@ def _parse_schedule(name, steps, highest):
 def _make_optimizer(steps, share):
     import tensorflow as tf
 
-    from tfcharrnn import schedules
+    from tfcharrnn.training import schedules
 
     peak, warmup, name = (
         FLAGS.learning_rate,

@@ -9,10 +9,10 @@ from absl.testing import parameterized
 
 import tfcharrnn
 from tfcharrnn import cells, curriculum, data, schedules
-from tfcharrnn.callbacks import Evaluate, every
-from tfcharrnn.curriculum import ScheduledSampling, Stage
-from tfcharrnn.trainer import Trainer
-from tfcharrnn.vocabulary import Vocabulary
+from tfcharrnn.training.callbacks import Evaluate, every
+from tfcharrnn.curricula.stages import ScheduledSampling, Stage
+from tfcharrnn.training.trainer import Trainer
+from tfcharrnn.text.vocabulary import Vocabulary
 
 CHARACTERS = Vocabulary('abcde')
 WORDS = Vocabulary.from_text('\nabcdefghij')

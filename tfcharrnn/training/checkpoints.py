@@ -30,8 +30,8 @@ import tensorflow as tf
 from absl import logging
 
 from tfcharrnn import files
-from tfcharrnn import model as models
-from tfcharrnn import vocabulary as vocabularies
+from tfcharrnn.nn import char_rnn as models
+from tfcharrnn.text import vocabulary as vocabularies
 
 _FORMAT = 'tfcharrnn model'
 _VERSION = 1
@@ -61,7 +61,9 @@ class Checkpointer:
     checkpoints from before as they were.
 
         >>> import tempfile
-        >>> from tfcharrnn import model, trainer, vocabulary
+        >>> from tfcharrnn.nn import char_rnn as model
+        >>> from tfcharrnn.training import trainer
+        >>> from tfcharrnn.text import vocabulary
         >>> characters = vocabulary.Vocabulary('abc')
         >>> def start():
         ...     rnn = model.CharRNN(3, embedding_dim=2, rnn_units=4)

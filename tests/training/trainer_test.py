@@ -7,7 +7,7 @@ import toys
 from absl.testing import parameterized
 
 from tfcharrnn import data, losses, model, schedules, trainer
-from tfcharrnn.vocabulary import Vocabulary
+from tfcharrnn.text.vocabulary import Vocabulary
 
 optimizers = tf.keras.optimizers
 DECAY = optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)

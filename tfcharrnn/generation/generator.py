@@ -12,9 +12,10 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tfcharrnn import checkpoints, sampling
-from tfcharrnn.model import CharRNN
-from tfcharrnn.vocabulary import Vocabulary
+from tfcharrnn.generation import sampling
+from tfcharrnn.nn.char_rnn import CharRNN
+from tfcharrnn.text.vocabulary import Vocabulary
+from tfcharrnn.training import checkpoints
 
 # Texts are read in pieces, so that memory does not grow with their length.
 _PIECE = 256
@@ -95,7 +96,7 @@ class Rereading:
     without a state, such as a convolution; a recurrent model that carries its
     state on makes one step where this makes `maxlen`.
 
-        >>> from tfcharrnn.model import CharRNN
+        >>> from tfcharrnn.nn.char_rnn import CharRNN
         >>> vocabulary = Vocabulary('abc')
         >>> model = Rereading(CharRNN(3, rnn_units=8), maxlen=5)
         >>> len(Generator(model, vocabulary).generate('ab', 10))

@@ -16,7 +16,7 @@ import train_test
 from absl.testing import parameterized
 
 from tfcharrnn import checkpoints, model, trainer
-from tfcharrnn.vocabulary import Vocabulary
+from tfcharrnn.text.vocabulary import Vocabulary
 
 CHARACTERS = Vocabulary('abcde')
 CLIP_NORM = 0.1

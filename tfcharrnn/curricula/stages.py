@@ -32,9 +32,12 @@ import tensorflow as tf
 from absl import logging
 from numpy import typing as npt
 
-from tfcharrnn import data, sampling, schedules, sources
-from tfcharrnn.trainer import Callback, Dataset, Metrics, Trainer
-from tfcharrnn.vocabulary import Vocabulary
+from tfcharrnn.data import batches as data
+from tfcharrnn.generation import sampling
+from tfcharrnn.text import sources
+from tfcharrnn.text.vocabulary import Vocabulary
+from tfcharrnn.training import schedules
+from tfcharrnn.training.trainer import Callback, Dataset, Metrics, Trainer
 
 STRATEGIES = ('none', 'naive', 'mix', 'combined')
 
@@ -111,7 +114,7 @@ def train(
     The same stages have to come in the same order then; those that are over
     are not trained on again.
 
-        >>> from tfcharrnn import model
+        >>> from tfcharrnn.nn import char_rnn as model
         >>> rnn = model.CharRNN(3, embedding_dim=4, rnn_units=8)
         >>> trainer = Trainer(rnn, tf.keras.optimizers.Adam(0.1))
         >>> text = np.tile([0, 1, 2], 200)
@@ -673,7 +676,7 @@ class ScheduledSampling(Trainer):
     The samples are a function of (seed, step). At probability 0 a step is that
     of `Trainer`, bit for bit, and as fast. Evaluation always reads the text.
 
-        >>> from tfcharrnn import model
+        >>> from tfcharrnn.nn import char_rnn as model
         >>> rnn = model.CharRNN(3, embedding_dim=4, rnn_units=8)
         >>> trainer = ScheduledSampling(
         ...     rnn,

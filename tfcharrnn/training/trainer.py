@@ -11,9 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from tfcharrnn import losses, regularization
-from tfcharrnn.data import Batch
-from tfcharrnn.schedules import Schedule
+from tfcharrnn.data.batches import Batch
+from tfcharrnn.nn import dropout as regularization
+from tfcharrnn.training import losses
+from tfcharrnn.training.schedules import Schedule
 
 Metrics = dict[str, float]
 Callback = Callable[['Trainer', Metrics], None]
@@ -57,7 +58,8 @@ class Trainer:
     bit for bit. The model is anything that has `__call__(inputs, state,
     training)`, `initial_state(batch_size)` and `trainable_variables`.
 
-        >>> from tfcharrnn import data, model
+        >>> from tfcharrnn.data import batches as data
+        >>> from tfcharrnn.nn import char_rnn as model
         >>> model = model.CharRNN(3, embedding_dim=4, rnn_units=8)
         >>> trainer = Trainer(model, tf.keras.optimizers.Adam(0.1))
         >>> text = np.tile([0, 1, 2], 100)

@@ -12,7 +12,7 @@ from absl.testing import parameterized
 from hypothesis import strategies as st
 
 from tfcharrnn import vocabulary as vocabulary_lib
-from tfcharrnn.vocabulary import Vocabulary, WordVocabulary
+from tfcharrnn.text.vocabulary import Vocabulary, WordVocabulary
 
 TEXTS = {
     'ascii': 'to be, or not to be',

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing import event_file_loader
 
 import tfcharrnn
 from tfcharrnn import callbacks
-from tfcharrnn.callbacks import every
+from tfcharrnn.training.callbacks import every
 
 CHARS = '\n\r abcdé'
 METRICS = {'loss': 1.5, 'chars_per_second': 2000.0}

@@ -12,8 +12,8 @@ from absl.testing import parameterized
 from hypothesis import strategies as st
 
 from tfcharrnn import commands, data, idfile, sources
-from tfcharrnn.corpus import Corpus
-from tfcharrnn.vocabulary import Vocabulary, WordVocabulary
+from tfcharrnn.text.corpus import Corpus
+from tfcharrnn.text.vocabulary import Vocabulary, WordVocabulary
 
 PARTS = ('train', 'valid', 'test')
 SPLIT = (0.6, 0.3, 0.1)

@@ -28,7 +28,7 @@ from tfcharrnn import (
     train,
     trainer,
 )
-from tfcharrnn.vocabulary import Vocabulary
+from tfcharrnn.text.vocabulary import Vocabulary
 
 TEXT = train_test.make_text()
 TEXTS = {

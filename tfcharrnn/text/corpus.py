@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from absl import logging
 
-from tfcharrnn import idfile, sources
-from tfcharrnn import vocabulary as vocabulary_lib
+from tfcharrnn.text import idfile, sources
+from tfcharrnn.text import vocabulary as vocabulary_lib
 
 # A vocabulary, or what makes one of the training part; None for its characters.
 AnyVocabulary = (

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy import typing as npt
 
-from tfcharrnn import idfile, sources, vocabulary
+from tfcharrnn.text import idfile, sources, vocabulary
 
 # Up to here an order is a true permutation: 8 MB, made in 12 ms once a pass.
 _MAX_PERMUTATION = 1 << 20
@@ -475,7 +475,7 @@ def lines(
         targets     o n e \n  .  .        t h r e e \n
         mask        1 1 1 1   0  0        1 1 1 1 1 1
 
-        >>> from tfcharrnn.vocabulary import Vocabulary
+        >>> from tfcharrnn.text.vocabulary import Vocabulary
         >>> vocabulary = Vocabulary('\nehnort')
         >>> for batch in lines(['three', 'one'], vocabulary, batch_size=2):
         ...     print([vocabulary.decode(row) for row in batch.targets])
@@ -540,7 +540,7 @@ def chosen_lines(
     counted from the very first, is all there is to it. A row is a line, as in
     `lines`. Here, the third line and one of the first two in turn:
 
-        >>> from tfcharrnn.vocabulary import Vocabulary
+        >>> from tfcharrnn.text.vocabulary import Vocabulary
         >>> vocabulary = Vocabulary('\nehnortw')
         >>> def choose(position):
         ...     return tf.stack([2, position % 2])

@@ -26,9 +26,10 @@ from typing import TextIO
 
 import tensorflow as tf
 
-from tfcharrnn import files, generator
-from tfcharrnn.trainer import Callback, Dataset, Metrics, Trainer
-from tfcharrnn.vocabulary import Vocabulary
+from tfcharrnn import files
+from tfcharrnn.generation import generator
+from tfcharrnn.text.vocabulary import Vocabulary
+from tfcharrnn.training.trainer import Callback, Dataset, Metrics, Trainer
 
 _SECONDS_BETWEEN_LINES = 30.0
 

@@ -31,7 +31,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfcharrnn import cells
+from tfcharrnn.nn import cells
 
 # Characters of a vocabulary up to which it pays to multiply all of them.
 MAX_TABLE = 1024

@@ -10,7 +10,7 @@ from absl.testing import parameterized
 from hypothesis import strategies as st
 
 from tfcharrnn import data
-from tfcharrnn.vocabulary import Vocabulary, WordVocabulary
+from tfcharrnn.text.vocabulary import Vocabulary, WordVocabulary
 
 MAKERS = {
     'streams': lambda ids, seed=0: data.sequences(ids, 5, 3, seed=seed),

@@ -18,8 +18,8 @@ from absl.testing import parameterized
 from hypothesis import strategies as st
 
 from tfcharrnn import sources
-from tfcharrnn.corpus import Corpus
-from tfcharrnn.vocabulary import Vocabulary, WordVocabulary
+from tfcharrnn.text.corpus import Corpus
+from tfcharrnn.text.vocabulary import Vocabulary, WordVocabulary
 
 TEXT = 'to be, or not to be, that is the question\n' * 3
 PARTS = ('train', 'valid', 'test')

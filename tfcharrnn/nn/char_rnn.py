@@ -8,7 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfcharrnn import cells, kernels, regularization
+from tfcharrnn.nn import cells, kernels
+from tfcharrnn.nn import dropout as regularization
 
 CELLS = {
     'gru': kernels.GRU,

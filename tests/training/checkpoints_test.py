@@ -14,7 +14,7 @@ import toys
 from absl.testing import parameterized
 
 from tfcharrnn import cells, checkpoints, data, files, model, trainer
-from tfcharrnn.vocabulary import Vocabulary
+from tfcharrnn.text.vocabulary import Vocabulary
 
 optimizers = tf.keras.optimizers
 CHARACTERS = Vocabulary('abcde')

@@ -1,0 +1,119 @@
+"""What a value may be: one sentence for each kind of value, used everywhere."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+
+def whole_number(
+    name: str, value: Any, low: int = 1, high: int | None = None
+) -> int:
+    """Returns a whole number of any type as an `int`.
+
+    >>> whole_number('batch_size', 64.0)
+    64
+    >>> whole_number('batch_size', 0)
+    Traceback (most recent call last):
+    ValueError: `batch_size` is 0, but must be a whole number from 1 up.
+
+    Args:
+        name: What the value is called.
+        value: A Python, NumPy or other number; a bool is refused.
+        low: The smallest that is allowed.
+        high: The largest that is allowed; None: any.
+
+    Raises:
+        ValueError: If it is anything else.
+    """
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    is_whole = is_number and math.isfinite(value) and value == int(value)
+    if not is_whole or value < low or (high is not None and value > high):
+        raise ValueError(
+            f'`{name}` is {value!r}, but must be a whole number '
+            f'{_range(low, high)}.'
+        )
+    return int(value)
+
+
+def number(
+    name: str,
+    value: Any,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+) -> float:
+    """Returns a finite number as a `float`.
+
+    >>> number('clip_norm', 5, above=0.0)
+    5.0
+    >>> number('average', 1.0, low=0.0, below=1.0)
+    Traceback (most recent call last):
+    ValueError: `average` is 1.0, but must be a number from 0 up, below 1.
+
+    Args:
+        name: What the value is called.
+        value: A Python, NumPy or other number; a bool is refused.
+        low: The smallest that is allowed.
+        high: The largest that is allowed.
+        above: It must be larger than this; None: `low` says all.
+        below: It must be smaller than this; None: `high` says all.
+
+    Raises:
+        ValueError: If it is anything else.
+    """
+    fits = (
+        isinstance(value, numbers.Real)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and low <= value <= high
+        and (above is None or value > above)
+        and (below is None or value < below)
+    )
+    if not fits:
+        bounds = [
+            f'above {above:g}' if above is not None else _range(low, high),
+            f'below {below:g}' if below is not None else '',
+        ]
+        described = ', '.join(bound for bound in bounds if bound)
+        raise ValueError(
+            f'`{name}` is {value!r}, but must be '
+            f'{f"a number {described}".rstrip()}.'
+        )
+    return float(value)
+
+
+def choice(name: str, value: Any, choices: Iterable[str]) -> str:
+    """Returns a value that is one of a few words.
+
+    >>> choice('level', 'char', ['char', 'word'])
+    'char'
+    >>> choice('level', 'line', ['char', 'word'])
+    Traceback (most recent call last):
+    ValueError: `level` is 'line', but must be one of char, word.
+
+    Args:
+        name: What the value is called.
+        value: Anything.
+        choices: The words that are allowed.
+
+    Raises:
+        ValueError: If it is none of them.
+    """
+    choices = list(choices)
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(
+            f'`{name}` is {value!r}, but must be one of {", ".join(choices)}.'
+        )
+    return value
+
+
+def _range(low: float, high: float | None) -> str:
+    bounded = high is not None and high < math.inf
+    if low == -math.inf:
+        return f'up to {high:,}' if bounded else ''
+    return f'from {low:g} to {high:g}' if bounded else f'from {low:g} up'

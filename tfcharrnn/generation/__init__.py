@@ -1,0 +1,1 @@
+"""Generation: logits to text."""

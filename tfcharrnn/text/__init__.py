@@ -1,0 +1,1 @@
+"""Text: characters, words and their ids."""
