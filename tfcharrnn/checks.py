@@ -115,5 +115,10 @@ def choice(name: str, value: Any, choices: Iterable[str]) -> str:
 def _range(low: float, high: float | None) -> str:
     bounded = high is not None and high < math.inf
     if low == -math.inf:
-        return f'up to {high:,}' if bounded else ''
-    return f'from {low:g} to {high:g}' if bounded else f'from {low:g} up'
+        return f'up to {_text(high)}' if bounded else ''
+    end = f'to {_text(high)}' if bounded else 'up'
+    return f'from {_text(low)} {end}'
+
+
+def _text(bound):
+    return str(bound) if isinstance(bound, int) else f'{bound:g}'
