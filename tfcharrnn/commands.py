@@ -21,13 +21,14 @@ import re
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Sequence
-from types import ModuleType
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from absl import flags, logging
 
 from tfcharrnn import files
+from tfcharrnn.startup import import_tensorflow as import_tensorflow
+from tfcharrnn.startup import set_threads as set_threads
 
 _WIDTH = 80
 _HELP = ('--help', '-help', '-h', '--helpfull')
@@ -91,44 +92,6 @@ def run(
         logging.debug('This is where it went wrong:', exc_info=True)
         _fail(1, _describe(error))
     sys.exit(0)
-
-
-def import_tensorflow() -> ModuleType:
-    """Imports TensorFlow without its messages about the machine.
-
-    They come from C++ and go straight to the file descriptor: at import
-    whatever is asked for, later as TF_CPP_MIN_LOG_LEVEL says. Who has set this
-    variable sees all that it lets through.
-
-        >>> tf = import_tensorflow()
-        >>> tf.constant(1).shape
-        TensorShape([])
-
-    Returns:
-        The module.
-    """
-    quiet = 'TF_CPP_MIN_LOG_LEVEL' not in os.environ
-    if quiet and 'tensorflow' not in sys.modules:
-        os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
-        with _silenced(sys.__stderr__):
-            import tensorflow
-    import tensorflow
-
-    return tensorflow
-
-
-def set_threads() -> None:
-    """Lets two independent products run at once; before TensorFlow's import.
-
-    The model works on the rows of a batch in two chains, and writes a single
-    text with two halves of the weights. With one of two cores each, that beats
-    two cores for one product after the other; many texts at once are written
-    faster with TensorFlow's own settings. Who has set one of the variables
-    knows better.
-    """
-    cores = os.cpu_count() or 1
-    os.environ.setdefault('TF_NUM_INTRAOP_THREADS', str(max(1, cores // 2)))
-    os.environ.setdefault('TF_NUM_INTEROP_THREADS', '2')
 
 
 def unescape(text: str) -> str:
@@ -266,22 +229,3 @@ def _flag_help(flag):
         return flag.help
     default = flag.default_as_str.strip("'")
     return f'{flag.help} Default: {default}.'
-
-
-@contextlib.contextmanager
-def _silenced(stream) -> Iterator[None]:
-    """Sends what is written to the stream's file descriptor nowhere."""
-    try:
-        number = stream.fileno()
-        saved = os.dup(number)
-    except (AttributeError, OSError):  # There is no such stream.
-        yield
-        return
-    stream.flush()
-    with open(os.devnull, 'wb') as nowhere:
-        os.dup2(nowhere.fileno(), number)
-    try:
-        yield
-    finally:
-        os.dup2(saved, number)
-        os.close(saved)
