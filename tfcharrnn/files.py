@@ -1,21 +1,22 @@
-"""Files that are there in full or not at all, and are noticed if changed."""
+"""Files: written in full or not at all, and checked when they are read."""
 
 import contextlib
 import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 _LOCK = '.lock'
 _CHECKSUM = 'sha256'
+_MAX_BYTES = 1 << 25
 
 
 def write(path: str | os.PathLike, text: str) -> None:
-    r"""Writes a text file under another name and then renames it.
+    r"""Writes a text file under a temporary name, then renames it.
 
-    A reader, or a crash at any moment, finds the old text or the new one.
+    So a reader, even after a crash, finds the old text or the new one.
 
         >>> import tempfile
         >>> path = pathlib.Path(tempfile.mkdtemp(), 'notes.txt')
@@ -24,11 +25,11 @@ def write(path: str | os.PathLike, text: str) -> None:
         'to be\n'
 
     Args:
-        path: Where to write; a file that is there is replaced.
+        path: Where to write; an existing file is replaced.
         text: The text, written as UTF-8.
 
     Raises:
-        OSError: If it cannot be written, naming the file.
+        OSError: The file cannot be written; the error names it.
     """
     with replacing(path) as file:
         file.write(text.encode('utf-8'))
@@ -36,13 +37,15 @@ def write(path: str | os.PathLike, text: str) -> None:
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """Opens a file that takes the name `path` when it is written in full.
+    """Opens a temporary file that becomes `path` at the end of the block.
+
+    If the block raises, `path` stays as it was.
 
     Args:
-        path: Where to write; a file that is there is replaced.
+        path: Where to write; an existing file is replaced.
 
     Raises:
-        OSError: If it cannot be written, naming the file.
+        OSError: The file cannot be written; the error names it.
     """
     path = pathlib.Path(path)
     partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
@@ -58,14 +61,14 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
 
 def append(path: str | os.PathLike, text: str) -> None:
-    """Adds a text to the end of a file: all of it, or nothing.
+    """Appends a text to a file: all of it, or nothing.
 
     Args:
-        path: The file; made if it is not there.
+        path: The file; created if missing.
         text: The text, written as UTF-8.
 
     Raises:
-        OSError: If it cannot be written, naming the file.
+        OSError: The file cannot be written; the error names it.
     """
     with _naming(path), open(path, 'ab') as file:
         size = os.fstat(file.fileno()).st_size
@@ -78,10 +81,10 @@ def append(path: str | os.PathLike, text: str) -> None:
 
 
 def reason(error: Exception) -> str:
-    """Returns the line of an error, such as TensorFlow's, that says what it is.
+    """Returns the one line of an error message that says what went wrong.
 
-    TensorFlow names the operation before it, and where that is after it; from
-    within a graph, how the operation came there stands before that.
+    TensorFlow puts the operation's name before it and its location after it;
+    an error inside a graph begins with a stack trace.
 
         >>> reason(ValueError('{{node x}} disk full [Op:SaveV2] name: y'))
         'disk full'
@@ -108,22 +111,129 @@ def checksum(document: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def write_json(
-    path: str | os.PathLike, document: dict[str, Any], indent: int = 2
+def write_document(
+    path: str | os.PathLike,
+    document: Mapping[str, Any],
+    *,
+    format: str,
+    version: int,
+    indent: int = 2,
 ) -> None:
-    """Writes a JSON document that carries its checksum, as `write` does."""
+    """Writes a JSON file that names its format and carries its checksum.
+
+        >>> import tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp(), 'cat.json')
+        >>> write_document(path, {'legs': 4}, format='animal', version=1)
+        >>> read_document(path, 'animal', 1, what='an animal file')['legs']
+        4
+
+    Args:
+        path: Where to write, as for `write`.
+        document: What the file says, besides format, version and checksum.
+        format: The name of the format.
+        version: The version of the format.
+        indent: Spaces per level.
+
+    Raises:
+        OSError: The file cannot be written; the error names it.
+    """
+    document = {'format': format, 'version': version, **document}
+    write_json(path, document, indent)
+
+
+def read_document(
+    path: str | os.PathLike,
+    format: str,
+    version: int,
+    *,
+    what: str,
+    mend: str = 'Restore it from a copy.',
+    max_bytes: int = _MAX_BYTES,
+) -> dict[str, Any]:
+    """Reads a JSON file that `write_document` wrote.
+
+    Nothing in the file is executed. A file without a checksum, from an older
+    version of this library, is taken as it is.
+
+    Args:
+        path: The file.
+        format: The name of the format.
+        version: The version that the caller understands.
+        what: What the file should be, for the error: 'a vocabulary file'.
+        mend: What the user can do about a damaged file, for the error.
+        max_bytes: A larger file is refused before it is parsed.
+
+    Returns:
+        The document, with its format, version and checksum.
+
+    Raises:
+        OSError: The file is missing or cannot be read.
+        ValueError: The file is damaged, too large, or of another format or
+            version.
+    """
+    try:
+        document = _parse(path, format, max_bytes)
+        found = document.get('version')
+        if found == version:
+            check_json(document)
+            return document
+    except RecursionError as error:
+        deep = ValueError('its JSON is nested too deeply.')
+        raise damaged(path, deep, what=what, mend=mend) from error
+    except ValueError as error:
+        raise damaged(path, error, what=what, mend=mend) from error
+    raise ValueError(
+        f"'{os.fspath(path)}' is {what} of version {shorten(found)}, but this "
+        f'tfcharrnn reads version {version}. Install the tfcharrnn that wrote '
+        f'it, or a newer one.'
+    )
+
+
+def damaged(
+    path: str | os.PathLike,
+    error: Exception,
+    *,
+    what: str,
+    mend: str = 'Restore it from a copy.',
+) -> ValueError:
+    """Returns the error that says that a file does not hold what it should.
+
+        >>> damaged('a.json', ValueError('it is empty.'), what='a model file')
+        ValueError("'a.json' is not a model file: it is empty. Restore it ...")
+
+    Args:
+        path: The file.
+        error: What is wrong with its contents.
+        what: What the file should be.
+        mend: What the user can do about it.
+    """
+    return ValueError(f"'{os.fspath(path)}' is not {what}: {error} {mend}")
+
+
+def shorten(value: object) -> str:
+    """Returns the `repr` of a value for an error message, 40 characters of it.
+
+    >>> shorten('to be')
+    "'to be'"
+    """
+    text = repr(value)
+    return text if len(text) <= 40 else f'{text[:40]}...'
+
+
+def write_json(
+    path: str | os.PathLike, document: Mapping[str, Any], indent: int = 2
+) -> None:
+    """Writes a JSON document and its checksum: see `write_document`."""
     document = {**document, _CHECKSUM: checksum(document)}
     write(path, json.dumps(document, indent=indent) + '\n')
 
 
-def check_json(document: dict[str, Any]) -> None:
-    """Raises ValueError if a document is not what `write_json` wrote.
+def check_json(document: Mapping[str, Any]) -> None:
+    """Raises ValueError if a document does not fit its checksum.
 
-    One without a checksum, of an older version, is taken as it is.
-
-        >>> check_json({'units': 3, 'sha256': checksum({'units': 2})})
-        Traceback (most recent call last):
-        ValueError: its sha256 does not fit, so it was changed since.
+    >>> check_json({'units': 3, 'sha256': checksum({'units': 2})})
+    Traceback (most recent call last):
+    ValueError: its sha256 does not fit, so it was changed since.
     """
     rest = {k: v for k, v in document.items() if k != _CHECKSUM}
     if document.get(_CHECKSUM, checksum(rest)) != checksum(rest):
@@ -132,17 +242,17 @@ def check_json(document: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def locked(directory: str | os.PathLike) -> Iterator[None]:
-    """Keeps a directory for this process alone, inside of `with`.
+    """Reserves a directory for this process inside the `with` block.
 
-    The lock is the operating system's, on a file `.lock` in the directory: it
-    ends with the process, however that ends. The directory is made if it is
-    not there, and goes again if nothing was written to it.
+    The operating system holds the lock, on a file `.lock` in the directory, and
+    releases it when the process ends in whatever way. A missing directory is
+    created, and removed again if nothing was written to it.
 
     Args:
-        directory: What to lock.
+        directory: The directory to lock.
 
     Raises:
-        BlockingIOError: If another process has it.
+        BlockingIOError: Another process holds the lock.
     """
     directory = pathlib.Path(directory)
     path = directory / _LOCK
@@ -163,7 +273,7 @@ def locked(directory: str | os.PathLike) -> Iterator[None]:
 def _lock(file, directory):
     try:
         import fcntl
-    except ImportError:  # Windows: nobody is refused there.
+    except ImportError:  # Windows, where nothing is locked.
         return
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -174,9 +284,24 @@ def _lock(file, directory):
         ) from error
 
 
+def _parse(path, format, max_bytes):
+    """Reads a JSON object of a format; ValueError if the file has none."""
+    with open(path, 'rb') as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise ValueError(f'it is larger than {max_bytes} bytes.')
+    try:
+        document = json.loads(data)
+    except ValueError as error:
+        raise ValueError(f'it does not parse as JSON ({error}).') from error
+    if not isinstance(document, dict) or document.get('format') != format:
+        raise ValueError(f'it has no "format": "{format}".')
+    return document
+
+
 @contextlib.contextmanager
 def _naming(path):
-    """Lets an error of the operating system name the file."""
+    """Adds the name of the file to an error of the operating system."""
     try:
         yield
     except OSError as error:
