@@ -2,35 +2,33 @@ r"""Writes text with a trained model.
 
 Usage: python -m tfcharrnn.generate --model_dir=DIR [--prompt=TEXT] [--flag=...]
 
-The prompt and what follows it go to standard output, a single text while it is
-being written; all else goes to standard error. For example:
+The prompt and what follows it go to standard output; a single text appears
+while it is being written. Messages go to standard error. For example:
 
-  500 characters of a play, somewhat more careful than the model would be:
+  500 characters of a play, somewhat less random than the model's distribution:
     python -m tfcharrnn.generate --model_dir=runs/bard --prompt='ROMEO: ' \
         --length=500 --temperature=0.8
 
-  The same beginning at three temperatures, one block under a heading for each:
+  The same prompt at three temperatures, each text under a heading:
     python -m tfcharrnn.generate --model_dir=runs/bard --prompt='ROMEO: ' \
         --temperature=0.2,0.5,1.0
 
-  Ten verses from the best checkpoint, each up to the end of its line:
+  Ten verses from the best checkpoint, each ending with its line:
     python -m tfcharrnn.generate --model_dir=runs/bard --checkpoint=best \
         --stop='\n' --num_samples=10
 
-A model of lines (--lines or --csv_column in training) writes single lines, up
-to their end.
+A model of lines (--lines or --csv_column in training) writes one line, and the
+text ends with it unless --stop says otherwise.
 """
 
-import itertools
-import pathlib
 import secrets
 import sys
 
 from absl import flags
 
-from tfcharrnn import commands, settings
+from tfcharrnn import commands
 
-# Flags of its own, so that several commands can be imported side by side.
+# Not the global flags, so that several commands can be imported side by side.
 FLAGS = flags.FlagValues()
 
 MODEL_DIR = flags.DEFINE_string(
@@ -48,35 +46,35 @@ CHECKPOINT = flags.DEFINE_string(
 PROMPT = flags.DEFINE_string(
     'prompt',
     None,
-    'How the text begins; \\n is a newline, \\t a tab, \\\\ a backslash. '
-    'Without a prompt the text begins as after a newline.',
+    'The beginning of the text; \\n is a newline, \\t a tab, \\\\ a backslash. '
+    'Without a prompt the model writes what follows a newline.',
     flag_values=FLAGS,
 )
 PROMPT_FILE = flags.DEFINE_string(
     'prompt_file',
     None,
-    'A UTF-8 file with the prompt, taken as it is, its last newline included; '
+    'A UTF-8 file with the prompt, used unchanged, with its last newline; '
     '- is standard input.',
     flag_values=FLAGS,
 )
 LENGTH = flags.DEFINE_integer(
     'length',
     500,
-    'How many characters to write after the prompt.',
+    'How many characters to write after the prompt, at most.',
     lower_bound=0,
     flag_values=FLAGS,
 )
 TEMPERATURE = flags.DEFINE_list(
     'temperature',
     ['1.0'],
-    'From 0 (always the most probable character) over 1 (as the model says) '
-    'towards ever more surprising; or several, with commas between them.',
+    "0 is greedy, 1 samples the model's distribution, higher is more random; "
+    'or several, separated by commas.',
     flag_values=FLAGS,
 )
 TOP_K = flags.DEFINE_integer(
     'top_k',
     None,
-    'Draw from so many of the most probable characters.',
+    'Draw from this many of the most probable characters only.',
     lower_bound=1,
     flag_values=FLAGS,
 )
@@ -84,7 +82,7 @@ TOP_P = flags.DEFINE_float(
     'top_p',
     None,
     'Draw from the most probable characters that together have this '
-    'probability.',
+    'probability only.',
     lower_bound=0.0,
     upper_bound=1.0,
     flag_values=FLAGS,
@@ -92,7 +90,7 @@ TOP_P = flags.DEFINE_float(
 STOP = flags.DEFINE_string(
     'stop',
     None,
-    'End the text before this string as soon as it is written; \\n, \\t and '
+    'End the text before this string when the model writes it; \\n, \\t and '
     '\\\\ as in --prompt.',
     flag_values=FLAGS,
 )
@@ -106,8 +104,8 @@ NUM_SAMPLES = flags.DEFINE_integer(
 SEED = flags.DEFINE_integer(
     'seed',
     None,
-    'The same seed writes the same text. Without one it is drawn, and told on '
-    'standard error.',
+    'The same seed writes the same text. The default is a random seed, which '
+    'is reported on standard error.',
     flag_values=FLAGS,
 )
 
@@ -127,7 +125,7 @@ flags.register_multi_flags_validator(
 
 @flags.validator(
     'temperature',
-    message='Give a number, or several with commas between them',
+    message='Give a number, or several separated by commas',
     flag_values=FLAGS,
 )
 def _are_numbers(values):
@@ -144,21 +142,22 @@ def main() -> None:
     if NUM_SAMPLES.value == 1:
         commands.set_threads()
     commands.import_tensorflow()
-    from tfcharrnn.generation import generator
+    from tfcharrnn.generation.generator import Generator
 
-    writer = generator.Generator.from_checkpoint(
-        MODEL_DIR.value, CHECKPOINT.value
-    )
-    options = {'top_k': TOP_K.value, 'top_p': TOP_P.value, 'seed': seed}
-    has_lines = _has_lines()
-    if STOP.value is not None:
-        options['stop'] = commands.unescape(STOP.value)
-    elif has_lines:
-        options['stop'] = '\n'
+    assert MODEL_DIR.value is not None  # Its validator has refused that.
+    generator = Generator.from_checkpoint(MODEL_DIR.value, CHECKPOINT.value)
+    stop = None if STOP.value is None else commands.unescape(STOP.value)
     num_blocks = len(TEMPERATURE.value) * NUM_SAMPLES.value
     for temperature in TEMPERATURE.value:
-        options['temperature'] = float(temperature)
-        texts = _write(writer, prompt, options, has_lines)
+        texts = _write(
+            generator,
+            prompt,
+            temperature=float(temperature),
+            top_k=TOP_K.value,
+            top_p=TOP_P.value,
+            stop=stop,
+            seed=seed,
+        )
         for number, text in enumerate(texts, 1):
             if num_blocks > 1:
                 print(_heading(temperature, number))
@@ -169,28 +168,14 @@ def main() -> None:
         sys.stderr.write(f'To write this again: --seed={seed}\n')
 
 
-def _has_lines():
-    """Whether the model was trained on lines."""
-    path = pathlib.Path(MODEL_DIR.value, settings.RUN_FLAGS)
-    return path.exists() and settings.has_lines(settings.read(path))
-
-
-def _write(writer, prompt, options, has_lines):
+def _write(generator, prompt, **keywords):
     """Returns texts, each as an iterable of its pieces."""
-    # A line begins after the end of another, which is not part of it.
-    before = '\n' if has_lines else ''
-    skipped = 1 if before + prompt else 0
-    arguments = before + prompt, LENGTH.value
     if NUM_SAMPLES.value == 1:
-        pieces = writer.stream(*arguments, **options)
-        # The first one is what the text begins with.
-        return [
-            itertools.chain([prompt], itertools.islice(pieces, skipped, None))
-        ]
-    texts = writer.generate(
-        *arguments, num_samples=NUM_SAMPLES.value, **options
+        return [generator.stream(prompt, LENGTH.value, **keywords)]
+    texts = generator.generate(
+        prompt, LENGTH.value, num_samples=NUM_SAMPLES.value, **keywords
     )
-    return [[text.removeprefix(before)] for text in texts]
+    return [[text] for text in texts]
 
 
 def _heading(temperature, number):
@@ -213,8 +198,8 @@ def _read_prompt():
         return data.decode('utf-8-sig')
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"The prompt in '{path}' is no UTF-8 text: the byte at offset "
-            f'{error.start} is {data[error.start]:#04x}.'
+            f"The prompt in '{path}' is not valid UTF-8: the byte at offset "
+            f'{error.start} is {data[error.start]:#04x}. Save it as UTF-8.'
         ) from error
 
 

@@ -79,6 +79,10 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         )
         checkpointer.save()
         cls.generator = tfcharrnn.Generator(model, vocabulary)
+        cls.lines_dir = os.path.join(cls.directory.name, 'lines')
+        vocabulary = tfcharrnn.Vocabulary(CHARS, lines=True)
+        tfcharrnn.Checkpointer(cls.lines_dir, trainer, vocabulary).save()
+        cls.lines = tfcharrnn.Generator(model, vocabulary)
 
     def run_here(self, *arguments, **kwargs):
         return run(
@@ -106,6 +110,27 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(
             self.run_here('--prompt=bad ', *arguments), (0, text + '\n', '')
         )
+
+    @parameterized.parameters('', 'bad ')
+    def test_a_model_of_lines_writes_one(self, prompt):
+        flags = f'--model_dir={self.lines_dir}', f'--prompt={prompt}'
+        line = self.lines.generate(prompt, LENGTH, seed=1)
+        self.assertLess(len(line), LENGTH)
+        self.assertEqual(self.run_here(*flags), (0, line + '\n', ''))
+        two = self.lines.generate(prompt, LENGTH, num_samples=2, seed=1)
+        self.assertEqual(two[0], line)
+        out = self.run_here(*flags, '--num_samples=2')[1]
+        self.assertEqual(
+            out,
+            ''.join(
+                f'----- temperature 1.0, sample {number} of 2 -----\n{text}\n'
+                for number, text in enumerate(two, 1)
+            ),
+        )
+        # Another stop takes the place of the end of the line.
+        text = self.lines.generate(prompt, LENGTH, stop='ab', seed=1)
+        self.assertGreater(len(text), len(line))
+        self.assertEqual(self.run_here(*flags, '--stop=ab')[1], text + '\n')
 
     def test_a_single_text_comes_while_it_is_written(self):
         stdout = Output()

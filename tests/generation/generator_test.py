@@ -1,14 +1,13 @@
 import functools
 from unittest import mock
 
-import hypothesis
 import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
-from hypothesis import strategies as st
 
 import tfcharrnn
-from tfcharrnn import generator as generators
+from tfcharrnn.generation import writer
+from tfcharrnn.text.words import WordVocabulary
 
 CHARS = '\n abcdefghij'
 LENGTH = 100  # Longer than the largest pieces of a stream.
@@ -88,6 +87,12 @@ def make_generator(chars=CHARS, cell='gru', num_layers=1):
 
 # What was compiled for one test serves the others.
 the_generator = functools.cache(make_generator)
+
+
+@functools.cache
+def the_lines(model):
+    vocabulary = tfcharrnn.Vocabulary(CHARS, lines=True)
+    return tfcharrnn.Generator(model, vocabulary)
 
 
 @functools.cache
@@ -245,7 +250,7 @@ class GenerateTest(tf.test.TestCase, parameterized.TestCase):
     def test_a_long_prompt_is_read_to_its_end(self):
         generator = the_generator()
         read = make_reader(generator)
-        for num_chars in (generators._PIECE, generators._PIECE + 1, 10_000):
+        for num_chars in (writer._PIECE, writer._PIECE + 1, 10_000):
             prompt = random_text(num_chars)
             self.assertEqual(
                 generator.generate(prompt, 1, temperature=0.0),
@@ -257,7 +262,7 @@ class GenerateTest(tf.test.TestCase, parameterized.TestCase):
         generator = the_generator()
         prompt = random_text(50)
         whole = generator.generate(prompt, LENGTH, seed=SEED)
-        with mock.patch.object(generators, '_PIECE', size):
+        with mock.patch.object(writer, '_PIECE', size):
             pieces = generator.generate(prompt, LENGTH, seed=SEED)
         self.assertEqual(pieces, whole)
 
@@ -340,23 +345,6 @@ class StopTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(generator.generate('a', 3, stop='cde'), 'abcd')
         self.assertEqual(''.join(generator.stream('a', 3, stop='cde')), 'abcd')
 
-    @hypothesis.given(
-        st.text('ab', min_size=1, max_size=40), st.text('ab', max_size=60)
-    )
-    @hypothesis.example('a' * 15, 'a' * 14)
-    @hypothesis.example('a' * 16, 'a' * 17)
-    def test_the_table_finds_the_first_occurrence(self, stop, text):
-        stop_ids = np.array(['ab'.index(char) for char in stop])
-        table = generators._stop_table(stop_ids, vocab_size=2)
-        missing, end = len(stop), None
-        for number, char in enumerate(text, 1):
-            missing = table[missing, 'ab'.index(char)]
-            if missing == 0 and end is None:
-                end = number
-        self.assertEqual(missing == 0, stop in text)
-        if stop in text:
-            self.assertEqual(end, text.index(stop) + len(stop))
-
 
 class StreamTest(tf.test.TestCase, parameterized.TestCase):
     @parameterized.parameters(*OPTIONS)
@@ -396,7 +384,7 @@ class StreamTest(tf.test.TestCase, parameterized.TestCase):
 
 class ScoreTest(tf.test.TestCase, parameterized.TestCase):
     @parameterized.parameters(
-        1, 2, generators._PIECE, generators._PIECE + 1, 3 * generators._PIECE
+        1, 2, writer._PIECE, writer._PIECE + 1, 3 * writer._PIECE
     )
     def test_is_the_log_probability_after_all_characters_before(self, length):
         generator = the_generator()
@@ -442,11 +430,13 @@ class ErrorTest(tf.test.TestCase, parameterized.TestCase):
                 call('abX')
 
     @parameterized.parameters(
-        ({'length': -1}, '`length`.* from 0 .*-1'),
-        ({'length': 2.5}, '`length`.*2.5'),
-        ({'length': 1 << 31}, '`length`.*2147483648'),
+        ({'length': -1}, '`length` is -1,.* from 0 '),
+        ({'length': 2.5}, '`length` is 2.5,.*whole number'),
+        ({'length': None}, '`length` is None,.*whole number'),
+        ({'length': 1 << 31}, '`length`.*2147483648,.* to 2147483647'),
         ({'temperature': -1.0}, '`temperature`.*-1'),
         ({'temperature': [0.5, 1.0]}, '`temperature`.*one number'),
+        ({'temperature': 'warm'}, "`temperature`.*'warm'.*number"),
         ({'top_k': 0}, '`top_k`'),
         ({'top_p': 1.5}, '`top_p`'),
         ({'stop': ''}, '`stop`'),
@@ -466,9 +456,25 @@ class ErrorTest(tf.test.TestCase, parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, '`num_samples`'):
             the_generator().generate('', 5, num_samples=num_samples)
 
-    def test_an_unknown_option_is_named(self):
+    @parameterized.parameters('generate', 'stream')
+    def test_an_unknown_keyword_is_named(self, method):
         with self.assertRaisesRegex(TypeError, 'temprature'):
-            the_generator().generate('', 5, temprature=0.5)
+            getattr(the_generator(), method)('', 5, temprature=0.5)
+
+    def test_whole_numbers_of_any_type_are_the_same(self):
+        generator = the_generator()
+        self.assertEqual(
+            generator.generate(
+                'bad', 5.0, top_k=3.0, num_samples=2.0, seed=7.0
+            ),
+            generator.generate(
+                'bad',
+                np.int64(5),
+                top_k=np.int32(3),
+                num_samples=np.uint8(2),
+                seed=7,
+            ),
+        )
 
     def test_a_vocabulary_of_another_size_is_refused(self):
         with self.assertRaisesRegex(ValueError, '12 characters.* 3'):
@@ -511,15 +517,94 @@ class FromCheckpointTest(tf.test.TestCase):
             tfcharrnn.Generator.from_checkpoint('/there/is/none')
 
 
+class LinesTest(tf.test.TestCase, parameterized.TestCase):
+    """A text is a line: after one newline, and up to the next."""
+
+    def setUp(self):
+        super().setUp()
+        model = the_generator().model
+        # The same model without and with the knowledge that texts are lines.
+        self.plain = the_generator()
+        self.lines = the_lines(model)
+
+    @parameterized.parameters('', 'b', 'a bad ')
+    def test_is_what_follows_a_newline_up_to_the_next(self, prompt):
+        for seed in range(10):
+            expected = self.plain.generate(
+                '\n' + prompt, LENGTH, stop='\n', seed=seed
+            )
+            text = self.lines.generate(prompt, LENGTH, seed=seed)
+            self.assertEqual('\n' + text, expected)
+            self.assertStartsWith(text, prompt)
+            self.assertNotIn('\n', text)
+
+    def test_ends_by_itself(self):
+        for prompt in ('', 'a bad '):
+            texts = self.lines.generate(prompt, LENGTH, num_samples=20, seed=1)
+            shorter = [len(text) < len(prompt) + LENGTH for text in texts]
+            self.assertGreater(sum(shorter), 10)
+
+    def test_goes_on_in_the_middle_of_a_line(self):
+        line = self.lines.generate('', LENGTH, temperature=0.0, top_k=1)
+        for size in range(len(line)):
+            self.assertEqual(
+                self.lines.generate(
+                    line[:size], LENGTH - size, temperature=0.0
+                ),
+                line,
+            )
+
+    @parameterized.parameters(*OPTIONS)
+    def test_a_stream_and_the_first_of_many_are_the_same(self, **options):
+        options['seed'] = SEED
+        for prompt in ('', 'a bad '):
+            text = self.lines.generate(prompt, LENGTH, **options)
+            pieces = list(self.lines.stream(prompt, LENGTH, **options))
+            many = self.lines.generate(prompt, LENGTH, num_samples=5, **options)
+            self.assertEqual(''.join(pieces), text)
+            self.assertNotIn('', pieces)
+            self.assertLen(many, 5)
+            self.assertEqual(many[0], text)
+            if prompt:
+                self.assertEqual(pieces[0], prompt)
+
+    def test_another_stop_takes_the_place_of_the_end(self):
+        options = {'stop': 'ab', 'num_samples': 20, 'seed': SEED}
+        texts = self.lines.generate('', LENGTH, **options)
+        expected = self.plain.generate('\n', LENGTH, **options)
+        self.assertEqual(['\n' + text for text in texts], expected)
+        self.assertTrue(any('\n' in text for text in texts))
+
+    @parameterized.parameters('', 'a')
+    def test_of_length_0_is_the_prompt(self, prompt):
+        self.assertEqual(self.lines.generate(prompt, 0), prompt)
+        self.assertEqual(''.join(self.lines.stream(prompt, 0)), prompt)
+
+    def test_is_scored_as_any_text(self):
+        for text in ('', 'bad', 'bad\na'):
+            self.assertAllEqual(self.lines.score(text), self.plain.score(text))
+
+    def test_of_words(self):
+        vocabulary = WordVocabulary(['\n', 'the', ' cat', ' dog'], lines=True)
+        tf.keras.utils.set_random_seed(0)
+        model = tfcharrnn.CharRNN(len(vocabulary), 4, rnn_units=8)
+        generator = tfcharrnn.Generator(model, vocabulary)
+        for seed in range(5):
+            text = generator.generate('the', 30, seed=seed)
+            self.assertStartsWith(text, 'the')
+            self.assertNotIn('\n', text)
+            self.assertEqual(
+                ''.join(generator.stream('the', 30, seed=seed)), text
+            )
+
+
 class WordsTest(tf.test.TestCase):
     """A text of words is made of pieces of text, not of single characters."""
 
     def setUp(self):
         super().setUp()
         tf.keras.utils.set_random_seed(0)
-        self.vocabulary = tfcharrnn.WordVocabulary.from_text(
-            'the catalog dog on cat.\n'
-        )
+        self.vocabulary = WordVocabulary.from_text('the catalog dog on cat.\n')
         model = tfcharrnn.CharRNN(len(self.vocabulary), 4, rnn_units=8)
         self.generator = tfcharrnn.Generator(model, self.vocabulary)
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 from hypothesis import strategies
 
-from tfcharrnn import sampling
+from tfcharrnn.generation import sampling
 
 LOGITS = tf.constant([[2.0, 0.0, 1.0, -3.0, 1.5]])
 VOCAB_SIZE = LOGITS.shape[1]
@@ -313,17 +313,17 @@ class CheckTest(parameterized.TestCase):
         sampling.check(**options)
 
     @parameterized.parameters(
-        ({'temperature': -0.1}, '`temperature`.*from 0 .*got -0.1'),
-        ({'temperature': math.nan}, '`temperature`.*got nan'),
-        ({'temperature': math.inf}, '`temperature`.*got inf'),
-        ({'temperature': [1.0, -2.0]}, '`temperature`.*got -2.0'),
-        ({'top_k': 0}, '`top_k`.*at least 1.*None.*got 0'),
-        ({'top_k': -3}, '`top_k`.*got -3'),
-        ({'top_k': 2.5}, '`top_k`.*whole number.*got 2.5'),
-        ({'top_k': math.inf}, '`top_k`.*got inf'),
-        ({'top_p': 0.0}, '`top_p`.*above 0.*got 0.0'),
-        ({'top_p': 1.01}, '`top_p`.*at most 1.*got 1.01'),
-        ({'top_p': math.nan}, '`top_p`.*got nan'),
+        ({'temperature': -0.1}, '`temperature` is -0.1,.*from 0 '),
+        ({'temperature': math.nan}, '`temperature` is nan,.*number'),
+        ({'temperature': math.inf}, '`temperature` is inf,.*to 1e'),
+        ({'temperature': [1.0, -2.0]}, '`temperature` is -2.0,'),
+        ({'top_k': 0}, '`top_k` is 0,.*from 1 up'),
+        ({'top_k': -3}, '`top_k` is -3,'),
+        ({'top_k': 2.5}, '`top_k` is 2.5,.*whole number'),
+        ({'top_k': math.inf}, '`top_k` is inf,'),
+        ({'top_p': 0.0}, '`top_p` is 0.0,.*above 0'),
+        ({'top_p': 1.01}, '`top_p` is 1.01,.*above 0'),
+        ({'top_p': math.nan}, '`top_p` is nan,'),
     )
     def test_refuses(self, options, message):
         with self.assertRaisesRegex(ValueError, message):

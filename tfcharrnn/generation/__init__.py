@@ -1,1 +1,14 @@
-"""Generation: logits to text."""
+"""Generation: logits to text.
+
+    prompt --Generator--> ids --Writer--> ids --Generator--> text
+
+The modules in the order of their imports:
+
+    sampling    draws the id of the next character from logits
+    stopping    ends a text where it should end
+    request     what to write and how to draw it, checked
+    writer      makes the steps of a model in compiled graphs
+    generator   the front: text in, text out
+    rereading   a model without a state, as one with a state
+    samples     a callback: what the model writes while it trains
+"""

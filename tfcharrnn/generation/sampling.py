@@ -3,8 +3,9 @@
     logits --top_k--> --top_p--> + temperature * noise --argmax--> id
 
 The noise is a pure function of a seed, so the same seed always writes the same
-text. `sample` is made for the loop of a graph: few operations, and no checks.
-`check` makes those beforehand, and `distribution` is what `sample` draws from.
+text. `sample` runs in the loop of a graph: it has few operations and makes no
+checks. `check` makes them beforehand. `distribution` returns the probabilities
+that `sample` draws with.
 """
 
 import math
@@ -12,6 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
+
+from tfcharrnn import checks
 
 # Above it, the noise times the temperature would overflow float32.
 _MAX_TEMPERATURE = 1e30
@@ -27,9 +30,9 @@ def sample(
 ) -> tf.Tensor:
     """Draws one id per row from `softmax(logits / temperature)`.
 
-    It is the Gumbel-max trick, with the division by the temperature moved over
-    to the noise. So there is nothing that overflows or is divided by zero, and
-    a temperature of 0 is greedy of itself:
+    This is the Gumbel-max trick, with the noise multiplied by the temperature
+    instead of the logits divided by it. So nothing overflows, nothing is
+    divided by zero, and a temperature of 0 needs no special case:
 
         id = argmax(logits + temperature * -log(-log(uniform)))
 
@@ -38,34 +41,37 @@ def sample(
     https://arxiv.org/abs/1904.09751), keeps the fewest whose probabilities, at
     this temperature and among the `top_k`, add up to it.
 
-    >>> logits = tf.math.log([[0.1, 0.2, 0.7]] * 6)
-    >>> sample(logits, seed=[4, 0]).numpy()
-    array([1, 2, 0, 1, 2, 2], dtype=int32)
-    >>> sample(logits, seed=[4, 0], temperature=0.0).numpy()
-    array([2, 2, 2, 2, 2, 2], dtype=int32)
-    >>> sample(logits, seed=[4, 0], top_p=0.8).numpy()  # 0.7 and 0.2 reach it
-    array([1, 2, 2, 1, 2, 2], dtype=int32)
+        >>> logits = tf.math.log([[0.1, 0.2, 0.7]] * 6)
+        >>> sample(logits, seed=[4, 0]).numpy()
+        array([1, 2, 0, 1, 2, 2], dtype=int32)
+        >>> sample(logits, seed=[4, 0], temperature=0.0).numpy()
+        array([2, 2, 2, 2, 2, 2], dtype=int32)
+        >>> sample(logits, seed=[4, 0], top_p=0.8).numpy()  # 0.7 + 0.2 reach it
+        array([1, 2, 2, 1, 2, 2], dtype=int32)
 
     Args:
-      logits: [B, V], float.
-      seed: [2] integers, such as the seed of a text and the position in it.
-        Row `b` draws the same with the same seed, however many rows follow
-        (though XLA, that is `jit_compile`, draws others than plain TensorFlow).
-      temperature: Scalar or [B], from 0 (the most probable id, the first of
-        equals) over 1 (as the model says) towards ever more uniform.
-      top_k: How many ids to keep, at least 1; None or V and more keep all.
-      top_p: Which probability to keep, above 0; None or 1 keeps all.
+        logits: [B, V], float.
+        seed: [2] integers, such as the seed of a text and the position in it.
+            Row `b` draws the same with the same seed, however many rows follow
+            (but XLA, that is `jit_compile`, draws other ids than plain
+            TensorFlow).
+        temperature: Scalar or [B]. 0 is greedy (of equal ids the first), 1
+            samples the model's distribution, higher is more random.
+        top_k: How many ids to keep, at least 1; None, or V and more: all.
+        top_p: The probability to keep, above 0; None or 1: all ids.
 
     Returns:
-      [B] int32, the ids.
+        [B] int32, the ids.
     """
     logits, temperature = _as_columns(logits, temperature)
     kept = _keep(logits, temperature, top_k, top_p)
     uniform = tf.random.stateless_uniform(
         tf.shape(logits),
         seed,
-        minval=np.finfo(np.float32).tiny,  # log(0) times temperature 0 is NaN
-        alg='philox',  # counts through the rows: the first know not of the last
+        minval=float(
+            np.finfo(np.float32).tiny
+        ),  # log(0) times temperature 0 is NaN
+        alg='philox',  # counts through the rows: later ones change no earlier
     )
     noise = -tf.math.log(-tf.math.log(uniform))
     return tf.argmax(kept + temperature * noise, axis=-1, output_type=tf.int32)
@@ -80,25 +86,25 @@ def distribution(
 ) -> tf.Tensor:
     """Returns the probabilities that `sample` draws with.
 
-    With the logarithm of probabilities as logits it reweights these; a low
-    temperature sharpens, a high one flattens:
+    Given the logarithms of probabilities as logits, it reweights them: a low
+    temperature sharpens, a high one flattens.
 
-    >>> log_probabilities = tf.math.log([[0.1, 0.2, 0.7]])
-    >>> distribution(log_probabilities, temperature=0.5).numpy().round(2)
-    array([[0.02, 0.07, 0.91]], dtype=float32)
-    >>> distribution(log_probabilities, temperature=2.0).numpy().round(2)
-    array([[0.2 , 0.28, 0.52]], dtype=float32)
-    >>> distribution(log_probabilities, top_k=2).numpy().round(2)
-    array([[0.  , 0.22, 0.78]], dtype=float32)
+        >>> log_probabilities = tf.math.log([[0.1, 0.2, 0.7]])
+        >>> distribution(log_probabilities, temperature=0.5).numpy().round(2)
+        array([[0.02, 0.07, 0.91]], dtype=float32)
+        >>> distribution(log_probabilities, temperature=2.0).numpy().round(2)
+        array([[0.2 , 0.28, 0.52]], dtype=float32)
+        >>> distribution(log_probabilities, top_k=2).numpy().round(2)
+        array([[0.  , 0.22, 0.78]], dtype=float32)
 
     Args:
-      logits: [B, V], float.
-      temperature: As in `sample`.
-      top_k: As in `sample`.
-      top_p: As in `sample`.
+        logits: [B, V], float.
+        temperature: As in `sample`.
+        top_k: As in `sample`.
+        top_p: As in `sample`.
 
     Returns:
-      [B, V] float32, the probabilities.
+        [B, V] float32, the probabilities.
     """
     logits, temperature = _as_columns(logits, temperature)
     kept = _keep(logits, temperature, top_k, top_p)
@@ -113,35 +119,25 @@ def check(
 ) -> None:
     """Refuses what `sample` cannot draw with.
 
-    >>> check(temperature=[0.0, 0.5, 1.0], top_k=40, top_p=0.9)
-    >>> check(temperature=-1.0)
-    Traceback (most recent call last):
-    ValueError: `temperature` must be from 0 (greedy) to 1e+30, but got -1.0.
+        >>> check(temperature=[0.0, 0.5, 1.0], top_k=40, top_p=0.9)
+        >>> check(top_k=0)
+        Traceback (most recent call last):
+        ValueError: `top_k` is 0, but must be a whole number from 1 up.
 
     Args:
-      temperature: A number or a sequence of numbers.
-      top_k: None or an integer.
-      top_p: None or a number.
+        temperature: A number, or several.
+        top_k: None or an integer.
+        top_p: None or a number.
 
     Raises:
-      ValueError: if one is NaN or outside its range, saying what was expected.
+        ValueError: A value is outside its range.
     """
     for value in np.ravel(temperature).tolist():
-        if not 0.0 <= value <= _MAX_TEMPERATURE:
-            raise ValueError(
-                f'`temperature` must be from 0 (greedy) to {_MAX_TEMPERATURE}, '
-                f'but got {value}.'
-            )
-    if top_k is not None and not (top_k >= 1 and float(top_k).is_integer()):
-        raise ValueError(
-            f'`top_k` must be a whole number of characters to keep, at least '
-            f'1 (greedy), or None to keep all, but got {top_k}.'
-        )
-    if top_p is not None and not 0.0 < top_p <= 1.0:
-        raise ValueError(
-            f'`top_p` must be a probability above 0, at most 1, or None to '
-            f'keep all characters, but got {top_p}.'
-        )
+        checks.number('temperature', value, 0.0, _MAX_TEMPERATURE)
+    if top_k is not None:
+        checks.whole_number('top_k', top_k)
+    if top_p is not None:
+        checks.number('top_p', top_p, above=0.0, high=1.0)
 
 
 def _as_columns(logits, temperature):
@@ -151,7 +147,7 @@ def _as_columns(logits, temperature):
 
 
 def _softmax(logits, temperature):
-    """Returns softmax(logits / temperature), also where that is almost 0."""
+    """Returns softmax(logits / temperature), however low the temperature."""
     logits -= tf.reduce_max(logits, axis=-1, keepdims=True)  # 0 / tiny is 0
     tiny = np.finfo(np.float32).tiny
     return tf.nn.softmax(logits / tf.maximum(temperature, tiny))
