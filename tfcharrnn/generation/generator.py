@@ -17,7 +17,7 @@ from tfcharrnn.generation.stopping import Stop
 from tfcharrnn.generation.writer import Draft, Writer
 from tfcharrnn.nn.char_rnn import CharRNN
 from tfcharrnn.text.vocabulary import Vocabulary
-from tfcharrnn.training import checkpoints
+from tfcharrnn.training.model_dir import load_model
 
 # The pieces of a stream grow to this many characters: fewer calls from Python,
 # and still many pieces a second.
@@ -96,7 +96,7 @@ class Generator:
             checkpoint: None or 'latest', 'best' (on validation), or the path
                 of a checkpoint.
             build: Makes the model from its `config`: see
-                `checkpoints.load_model`.
+                `training.model_dir.load_model`.
 
         Returns:
             A generator with the model and its vocabulary.
@@ -106,9 +106,7 @@ class Generator:
                 checkpoint.
             ValueError: A file is damaged, or belongs to another model.
         """
-        model, vocabulary = checkpoints.load_model(
-            model_dir, checkpoint, build=build
-        )
+        model, vocabulary = load_model(model_dir, checkpoint, build=build)
         return cls(model, vocabulary)
 
     @overload

@@ -10,8 +10,9 @@ from tfcharrnn import files
 from tfcharrnn.generation.generator import Generator
 from tfcharrnn.generation.request import Request
 from tfcharrnn.text.vocabulary import Vocabulary
-from tfcharrnn.training.callbacks import TensorBoard, _keep_before
-from tfcharrnn.training.trainer import Metrics, Trainer
+from tfcharrnn.training.callbacks import TensorBoard, keep_before
+from tfcharrnn.training.metrics import Metrics
+from tfcharrnn.training.trainer import Trainer
 
 
 class Sample:
@@ -76,7 +77,7 @@ class Sample:
         if self._generator is None:
             self._generator = Generator(trainer.model, self._vocabulary)
         if step <= self._last:
-            _keep_before(self._path, step, r'==> step (\d{1,18}),')
+            keep_before(self._path, step, r'==> step (\d{1,18}),')
         self._last = step
         with trainer.averaged():
             texts = [
