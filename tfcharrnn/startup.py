@@ -29,7 +29,7 @@ def import_tensorflow() -> ModuleType:
 
     C++ writes them straight to the file descriptor: during the import whatever
     the settings, afterwards as TF_CPP_MIN_LOG_LEVEL says. Where this variable
-    is set already, nothing is hidden.
+    is set to less than 3, which it becomes here, nothing is hidden.
 
         >>> tf = import_tensorflow()
         >>> tf.constant(1).shape
@@ -38,14 +38,21 @@ def import_tensorflow() -> ModuleType:
     Returns:
         The module.
     """
-    quiet = 'TF_CPP_MIN_LOG_LEVEL' not in os.environ
-    if quiet and 'tensorflow' not in sys.modules:
+    if is_quiet() and 'tensorflow' not in sys.modules:
         os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
         with _silenced(sys.__stderr__):
             import tensorflow
     import tensorflow
 
     return tensorflow
+
+
+def is_quiet() -> bool:
+    """Returns whether the messages of C++ are hidden, as they are by default.
+
+    They are shown where TF_CPP_MIN_LOG_LEVEL asks for less than fatal ones.
+    """
+    return os.environ.get('TF_CPP_MIN_LOG_LEVEL', '3') >= '3'
 
 
 @contextlib.contextmanager

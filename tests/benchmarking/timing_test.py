@@ -99,6 +99,7 @@ assert path.read_text() == kept, path.read_text()
         quiet = {k: v for k, v in os.environ.items() if k != LEVEL}
         for environment, kept, shown in (
             (quiet, 'I0000 start-up', ''),
+            ({**quiet, LEVEL: '3'}, 'I0000 start-up', ''),
             ({**quiet, LEVEL: '0'}, '', 'I0000 start-up'),
         ):
             folder = self.enter_context(tempfile.TemporaryDirectory())

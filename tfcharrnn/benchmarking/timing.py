@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tfcharrnn import startup
 from tfcharrnn.benchmarking.contenders import CONTENDERS, OURS
 from tfcharrnn.benchmarking.settings import Settings, Task
 
@@ -211,8 +212,8 @@ def _make_file():
 
 def _serve(pipe, what, name, task, messages):
     """Advances a generator on request: the main function of its process."""
-    if 'TF_CPP_MIN_LOG_LEVEL' not in os.environ:
-        # What C++ says at its start is not for the terminal.
+    if startup.is_quiet():
+        # C++ reports its start-up there, which is not for the terminal.
         with open(messages, 'wb') as file:
             os.dup2(file.fileno(), 2)
     os.environ.setdefault('TF_FORCE_GPU_ALLOW_GROWTH', 'true')
