@@ -248,7 +248,11 @@ def make_batches(vocabulary, levels, length, weights, seed, held_out=False):
     first = [draw_rows(position)[2] for position in range(4)]
     num_chars = int(np.mean([mask.sum() for mask in first]) * length)
     return tfcharrnn.data.Batches(
-        one_pass, length, batch_size, first[0].shape[1], num_chars
+        one_pass,
+        length,
+        batch_size=batch_size,
+        seq_length=first[0].shape[1],
+        num_chars=num_chars,
     )
 
 

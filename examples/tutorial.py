@@ -70,7 +70,11 @@ def published_batches(ids, seq_length, batch_size, seed=0):
 
     num_chars = length * batch_size * seq_length
     return tfcharrnn.data.Batches(
-        one_pass, length, batch_size, seq_length, num_chars
+        one_pass,
+        length,
+        batch_size=batch_size,
+        seq_length=seq_length,
+        num_chars=num_chars,
     )
 
 

@@ -75,5 +75,81 @@ class WriteTest(parameterized.TestCase):
             files.write(self.directory / 'missing' / 'notes.txt', 'text')
 
 
+class DocumentTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        folder = self.enter_context(tempfile.TemporaryDirectory())
+        self.path = pathlib.Path(folder, 'cat.json')
+
+    def write(self, document, version=1):
+        files.write_document(
+            self.path, document, format='animal', version=version
+        )
+
+    def read(self, **options):
+        return files.read_document(
+            self.path, 'animal', 1, what='an animal file', **options
+        )
+
+    def test_what_is_written_is_read(self):
+        self.write({'legs': 4, 'sound': 'mi\ud800ow'})
+        document = self.read()
+        self.assertEqual(document['legs'], 4)
+        self.assertEqual(document['sound'], 'mi\ud800ow')
+        self.assertEqual(list(document)[:2], ['format', 'version'])
+
+    def test_a_file_without_a_checksum_is_taken(self):
+        self.path.write_text('{"format": "animal", "version": 1, "legs": 4}')
+        self.assertEqual(self.read()['legs'], 4)
+
+    @parameterized.parameters(
+        (b'', 'does not parse'),
+        (b'\xff', 'does not parse'),
+        (b'{"format": "animal", "ver', 'does not parse'),
+        (b'[' * 100_000, 'nested'),
+        (b'{"format": "animal", "version": 1, "a": ' + b'[' * 500, 'parse'),
+        (b'[]', 'no "format": "animal"'),
+        (b'{"format": "plant", "version": 1}', 'no "format": "animal"'),
+        (b'{"format": "animal", "version": 1, "sha256": "0"}', 'sha256'),
+        (b'{"format": "animal", "version": 1, "sha256": [2]}', 'sha256'),
+    )
+    def test_a_damaged_file_is_one_sentence(self, content, message):
+        self.path.write_bytes(content)
+        with self.assertRaisesRegex(
+            ValueError,
+            f"cat.json' is not an animal file: .*{message}.* Ask the vet",
+        ):
+            self.read(mend='Ask the vet.')
+
+    def test_deep_nesting_is_one_sentence(self):
+        for depth in (300, 900, 990, 3000):
+            nested = '[' * depth + ']' * depth
+            self.path.write_text(
+                f'{{"format": "animal", "version": 1, "a": {nested}}}'
+            )
+            try:
+                self.read()
+            except ValueError as error:
+                self.assertIn('nested', str(error))
+
+    def test_a_file_that_is_too_large_is_not_parsed(self):
+        self.write({'legs': 4})
+        size = self.path.stat().st_size
+        self.read(max_bytes=size)
+        with self.assertRaisesRegex(ValueError, f'larger than {size - 1}'):
+            self.read(max_bytes=size - 1)
+
+    def test_a_newer_version_is_named(self):
+        self.write({'legs': 4}, version=2)
+        with self.assertRaisesRegex(
+            ValueError, "cat.json' is an animal file of version 2.*version 1"
+        ):
+            self.read()
+
+    def test_a_missing_file_is_named(self):
+        with self.assertRaisesRegex(FileNotFoundError, 'cat.json'):
+            self.read()
+
+
 if __name__ == '__main__':
     unittest.main()

@@ -53,7 +53,14 @@ def batches(inputs, targets, mask, reset):
         del number
         return tf.data.Dataset.from_tensor_slices(arrays).skip(start)
 
-    return data.Batches(one_pass, *inputs.shape, num_chars=int(mask.sum()))
+    length, batch_size, seq_length = inputs.shape
+    return data.Batches(
+        one_pass,
+        length,
+        batch_size=batch_size,
+        seq_length=seq_length,
+        num_chars=int(mask.sum()),
+    )
 
 
 def random_batches(number=8, batch_size=4, seq_length=5, seed=0):

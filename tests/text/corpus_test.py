@@ -1,15 +1,9 @@
-import contextlib
-import gzip
-import hashlib
-import http.server
-import io
+import dataclasses
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 from unittest import mock
 
 import hypothesis
@@ -17,9 +11,10 @@ import numpy as np
 from absl.testing import parameterized
 from hypothesis import strategies as st
 
-from tfcharrnn import sources
+from tfcharrnn import config
 from tfcharrnn.text.corpus import Corpus
-from tfcharrnn.text.vocabulary import Vocabulary, WordVocabulary
+from tfcharrnn.text.vocabulary import Vocabulary
+from tfcharrnn.text.words import WordVocabulary
 
 TEXT = 'to be, or not to be, that is the question\n' * 3
 PARTS = ('train', 'valid', 'test')
@@ -158,7 +153,7 @@ class CorpusVocabularyTest(parameterized.TestCase):
             Corpus.from_text({'train': 'abc', 'valid': 'xyz'})
 
     def test_only_a_vocabulary_will_do(self):
-        with self.assertRaisesRegex(TypeError, 'but got str'):
+        with self.assertRaisesRegex(TypeError, 'is of type str'):
             Corpus.from_text(TEXT, vocabulary='vocabulary.json')
 
     @parameterized.parameters(10, 300)
@@ -204,351 +199,11 @@ class CorpusVocabularyTest(parameterized.TestCase):
         self.assertEqual(_texts(corpus)[0], expected)
 
 
-class FilesTestCase(parameterized.TestCase):
-    def setUp(self):
-        super().setUp()
-        stack = contextlib.ExitStack()
-        self.addCleanup(stack.close)
-        self.folder = pathlib.Path(
-            stack.enter_context(tempfile.TemporaryDirectory())
-        )
-        self.addCleanup(os.chdir, os.getcwd())
-        os.chdir(self.folder)
-
-    def write(self, name, text, encoding='utf-8'):
-        path = self.folder / name
-        path.parent.mkdir(exist_ok=True, parents=True)
-        data = text if isinstance(text, bytes) else text.encode(encoding)
-        path.write_bytes(gzip.compress(data) if name.endswith('z') else data)
-        return path
-
-    def read(self, source, **options):
-        return _texts(Corpus.load(source, ALL, **options))[0]
-
-
-class LoadTest(FilesTestCase):
-    def test_load_is_from_text_of_what_the_file_holds(self):
-        path = self.write('a.txt', TEXT)
-        loaded = Corpus.load(path, (0.5, 0.3, 0.2), lowercase=True)
-        expected = Corpus.from_text(TEXT, (0.5, 0.3, 0.2), lowercase=True)
-        self.assertEqual(_texts(loaded), _texts(expected))
-        self.assertEqual(loaded.source, str(path))
-
-    def test_strings_and_path_objects_and_compressed_files(self):
-        path = self.write('a.txt', TEXT)
-        self.write('a.txt.gz', TEXT)
-        for source in path, str(path), 'a.txt', 'a.txt.gz', ['a.txt']:
-            self.assertEqual(self.read(source), TEXT)
-
-    def test_a_list_is_read_in_its_order_with_nothing_between(self):
-        self.write('b', 'one')
-        self.write('a', 'two')
-        corpus = Corpus.load(['b', pathlib.Path('a')], ALL)
-        self.assertEqual(_texts(corpus)[0], 'onetwo')
-        self.assertEqual(corpus.source, 'b, a')
-
-    def test_a_glob_is_read_in_sorted_order(self):
-        for name in 'b.txt', 'a.txt', 'd/c.txt', 'x.md', 'folder.txt/y':
-            self.write(name, f'<{name}>')
-        self.assertEqual(self.read('*.txt'), '<a.txt><b.txt>')
-        self.assertEqual(self.read('**/*.txt'), '<a.txt><b.txt><d/c.txt>')
-        self.assertEqual(self.read(pathlib.Path('?.txt')), '<a.txt><b.txt>')
-
-    def test_a_file_whose_name_looks_like_a_glob(self):
-        self.write('[ab].txt', 'this')
-        self.write('a.txt', 'that')
-        self.assertEqual(self.read('[ab].txt'), 'this')
-
-    def test_a_tilde_is_the_home_folder(self):
-        self.write('a.txt', TEXT)
-        with mock.patch.dict(os.environ, HOME=str(self.folder)):
-            self.assertEqual(self.read('~/a.txt'), TEXT)
-
-    def test_each_part_may_have_files_of_its_own(self):
-        self.write('a.txt', 'abc')
-        self.write('b.txt', 'cab')
-        self.write('c.txt', 'bca')
-        corpus = Corpus.load({'train': 'a.txt', 'valid': ['b.txt', 'c.txt']})
-        self.assertEqual(_texts(corpus), ['abc', 'cabbca', ''])
-        self.assertEqual(corpus.source, 'train: a.txt, valid: b.txt, c.txt')
-
-    @parameterized.parameters(
-        [['a.txt', './a.txt']],
-        [['*.txt', 'a*']],
-        [['-', '-']],
-        [{'train': '*.txt', 'valid': 'a.txt'}],
-    )
-    def test_a_file_is_read_only_once(self, source):
-        self.write('a.txt', TEXT)
-        with self.assertRaisesRegex(ValueError, 'occurs 2 times'):
-            Corpus.load(source)
-
-    def test_standard_input(self):
-        stdin = io.TextIOWrapper(io.BytesIO('\ufeffDer Fluß'.encode()))
-        with mock.patch.object(sys, 'stdin', stdin):
-            corpus = Corpus.load('-', ALL)
-        self.assertEqual(_texts(corpus)[0], 'Der Fluß')
-
-    def test_a_pipe(self):
-        os.mkfifo('pipe')
-        # Keeps the pipe, and what is written to it before it is read.
-        keeper = os.open('pipe', os.O_RDONLY | os.O_NONBLOCK)
-        self.addCleanup(os.close, keeper)
-        pathlib.Path('pipe').write_text(TEXT)
-        self.assertEqual(self.read('pipe'), TEXT)
-
-    @parameterized.parameters(
-        'utf-8', 'utf-8-sig', 'utf-16', 'utf-16-le', 'utf-32', 'koi8-r'
-    )
-    def test_encodings(self, encoding):
-        text = 'Быть или не быть'
-        self.write('a.txt', text, encoding)
-        self.assertEqual(self.read('a.txt', encoding=encoding), text)
-
-    @parameterized.parameters('utf-8', 'utf-16-le', 'utf-32-be')
-    def test_a_byte_order_mark_is_dropped_from_each_file(self, encoding):
-        self.write('a.txt', '\ufeffab', encoding)
-        self.write('b.txt', '\ufeffc\ufeff', encoding)
-        self.assertEqual(
-            self.read(['a.txt', 'b.txt'], encoding=encoding), 'abc\ufeff'
-        )
-
-    def test_newlines_are_kept_unless_asked(self):
-        self.write('a.txt', 'a\r\nb\n')
-        self.assertEqual(self.read('a.txt'), 'a\r\nb\n')
-        self.assertEqual(self.read('a.txt', normalize_newlines=True), 'a\nb\n')
-
-    def test_a_path_object_is_a_file_and_a_string_may_be_a_name(self):
-        self.write('python', TEXT)
-        self.assertEqual(self.read(pathlib.Path('python')), TEXT)
-        self.assertEqual(self.read('./python'), TEXT)
-        self.assertEqual(self.read('pytho?'), TEXT)
-        with self.assertLogs('absl', 'WARNING') as logs:
-            self.assertNotEqual(self.read('python'), TEXT)
-        self.assertIn('./python', logs.output[0])
-
-    def test_python_is_half_a_million_characters_of_english(self):
-        corpus = Corpus.load('python')
-        text = ''.join(_texts(corpus))
-        self.assertBetween(len(text), 300_000, 1_000_000)
-        self.assertIn('the statement', text)
-        self.assertEqual(text, ''.join(_texts(Corpus.load('python'))))
-
-
-class LoadErrorTest(FilesTestCase):
-    @parameterized.parameters(
-        (b'abc\xff', 'utf-8', '0xff at offset 3'),
-        (b'abc\xc3', 'utf-8', '0xc3 at offset 3'),
-        (b'\xff\xfea\x00', 'utf-8', '0xff at offset 0'),
-        (b'\xed\xa0\x80', 'utf-8', '0xed at offset 0'),
-        (b'\xef\xbb\xbfab\xff', 'utf-8-sig', '0xff at offset 5'),
-        (b'\xff\xfea\x00b', 'utf-16', '0x62 at offset 4'),
-        (b'a\x80', 'ascii', '0x80 at offset 1'),
-    )
-    def test_bytes_that_do_not_decode(self, data, encoding, place):
-        for name in 'a.txt', 'a.txt.gz':
-            self.write(name, data)
-            with self.assertRaisesRegex(
-                ValueError, f"'{name}' is not {encoding}: .*{place}.*--encoding"
-            ):
-                Corpus.load(name, encoding=encoding)
-
-    @parameterized.parameters('nonsense', 'hex', 'rot13')
-    def test_an_encoding_that_is_none(self, encoding):
-        self.write('a.txt', TEXT)
-        with self.assertRaisesRegex(ValueError, f"encoding '{encoding}'"):
-            Corpus.load('a.txt', encoding=encoding)
-
-    @parameterized.parameters(
-        'missing.txt', '*.nothing', '', 'a\0b', 'a\0*', 'x' * 5000, 'shakespear'
-    )
-    def test_a_missing_file(self, source):
-        with self.assertRaisesRegex(FileNotFoundError, 'shakespeare'):
-            Corpus.load(source)
-
-    def test_a_folder(self):
-        with self.assertRaisesRegex(IsADirectoryError, 'glob'):
-            Corpus.load(self.folder)
-
-    @parameterized.parameters('a.txt', 'a.txt.gz')
-    def test_an_empty_file(self, name):
-        self.write(name, '')
-        with self.assertRaisesRegex(ValueError, f"no text in '{name}'"):
-            Corpus.load(name)
-
-    def test_an_empty_list(self):
-        with self.assertRaisesRegex(ValueError, 'no text'):
-            Corpus.load([])
-
-    def test_an_empty_part(self):
-        self.write('a.txt', TEXT)
-        self.write('b.txt', '')
-        with self.assertRaisesRegex(ValueError, "no text in 'b.txt'"):
-            Corpus.load({'train': 'a.txt', 'valid': 'b.txt'})
-
-    @parameterized.named_parameters(
-        ('no_gzip', lambda data: b'plain text'),
-        ('cut_off', lambda data: data[: len(data) // 2]),
-        ('no_trailer', lambda data: data[:-8]),
-        ('wrong_checksum', lambda data: data[:-8] + bytes(8)),
-        ('garbage', lambda data: data[:10] + b'\xff' * 20),
-    )
-    def test_a_broken_gzip(self, breaks):
-        path = self.write('a.gz', TEXT)
-        path.write_bytes(breaks(path.read_bytes()))
-        with self.assertRaisesRegex(ValueError, "'a.gz' is not a complete"):
-            Corpus.load('a.gz')
-
-    @parameterized.parameters(None, 3, b'a.txt', [[None]], [[{'train': 'a'}]])
-    def test_other_types(self, source):
-        with self.assertRaisesRegex(TypeError, 'A source is'):
-            Corpus.load(source)
-
-
-class NamedTextTest(FilesTestCase):
-    """Downloads from a server on this machine."""
-
-    def setUp(self):
-        super().setUp()
-        self.served = TEXT.encode()
-        self.num_requests = 0
-        self.cached = self.folder / 'keras' / 'datasets' / 'bard.txt'
-        self.server = self._start_server()
-        self.url = f'http://127.0.0.1:{self.server.server_port}/bard.txt'
-        text = sources.NamedText(
-            self.url, hashlib.sha256(TEXT.encode()).hexdigest(), len(TEXT)
-        )
-        for patch in (
-            mock.patch.dict(sources.NAMED_TEXTS, bard=text),
-            mock.patch.dict(
-                os.environ,
-                KERAS_HOME=str(self.folder / 'keras'),
-                no_proxy='127.0.0.1',
-            ),
-        ):
-            patch.start()
-            self.addCleanup(patch.stop)
-
-    def _start_server(self):
-        test = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                test.num_requests += 1
-                self.send_response(200 if test.served else 404)
-                self.send_header('Content-Length', str(len(TEXT)))
-                self.end_headers()
-                self.wfile.write(test.served)
-
-            def log_message(self, *unused_args):
-                pass
-
-        server = http.server.HTTPServer(('127.0.0.1', 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, args=[0.01])
-        thread.start()
-        self.addCleanup(thread.join)
-        self.addCleanup(server.server_close)
-        self.addCleanup(server.shutdown)
-        return server
-
-    def assert_cached(self, text):
-        """Checks the cached text (None: none) and that no rubbish is left."""
-        files = list(self.cached.parent.iterdir())
-        self.assertEqual(files, [] if text is None else [self.cached])
-        if text is not None:
-            self.assertEqual(self.cached.read_text(), text)
-
-    def assert_by_hand(self):
-        """Checks that loading fails and says where to put the text."""
-        with self.assertRaises(OSError) as caught:
-            Corpus.load('bard')
-        for advice in (
-            self.url,
-            f"'{self.cached}'",
-            f'{len(TEXT)} bytes',
-            sources.NAMED_TEXTS['bard'].sha256,
-        ):
-            self.assertIn(advice, str(caught.exception))
-        return str(caught.exception)
-
-    def test_it_is_downloaded_once_and_silently(self):
-        output = io.StringIO()
-        timeout = socket.getdefaulttimeout()
-        with (
-            contextlib.redirect_stdout(output),
-            contextlib.redirect_stderr(output),
-        ):
-            self.assertEqual(self.read('bard'), TEXT)
-            self.served = b''
-            self.assertEqual(self.read('bard'), TEXT)
-        self.assertEqual(self.num_requests, 1)
-        self.assertEqual(output.getvalue(), '')
-        self.assertEqual(socket.getdefaulttimeout(), timeout)
-        self.assert_cached(TEXT)
-
-    def test_it_may_be_put_there_by_hand(self):
-        self.cached.parent.mkdir(parents=True)
-        self.cached.write_text(TEXT)
-        self.assertEqual(self.read('bard'), TEXT)
-        self.assertEqual(self.num_requests, 0)
-
-    @parameterized.named_parameters(
-        ('changed', TEXT.upper().encode()),
-        ('cut_off', TEXT[:50].encode()),
-        ('not_found', b''),
-    )
-    def test_a_wrong_download_is_not_kept(self, served):
-        self.served = served
-        self.assert_by_hand()
-        self.assert_cached(None)
-
-    def test_without_a_network_the_error_says_what_to_do(self):
-        with socket.socket() as unused:
-            unused.bind(('127.0.0.1', 0))  # and does not listen
-            self.url = f'http://127.0.0.1:{unused.getsockname()[1]}/'
-            text = sources.NAMED_TEXTS['bard']._replace(url=self.url)
-            with mock.patch.dict(sources.NAMED_TEXTS, bard=text):
-                self.assertIn('refused', self.assert_by_hand())
-        self.assert_cached(None)
-
-    def test_a_wrong_file_in_the_cache_is_replaced(self):
-        self.cached.parent.mkdir(parents=True)
-        self.cached.write_text('something else')
-        with self.assertLogs('absl', 'WARNING') as logs:
-            self.assertEqual(self.read('bard'), TEXT)
-        self.assertIn(str(self.cached), logs.output[0])
-        self.assert_cached(TEXT)
-
-    def test_a_wrong_file_in_the_cache_is_not_used_without_a_network(self):
-        self.cached.parent.mkdir(parents=True)
-        self.cached.write_text('something else')
-        self.served = b''
-        with self.assertLogs('absl', 'WARNING'):
-            self.assert_by_hand()
-        self.assert_cached('something else')
-
-    def test_a_cache_that_cannot_be_made(self):
-        self.write('keras', 'a file where a folder should be')
-        self.assert_by_hand()
-
-    def test_the_name_wins_over_a_file_of_that_name(self):
-        self.write('bard', 'a local file')
-        with self.assertLogs('absl', 'WARNING') as logs:
-            self.assertEqual(self.read('bard'), TEXT)
-        self.assertIn('./bard', logs.output[0])
-        self.assertEqual(self.read('./bard'), 'a local file')
-        self.assertEqual(self.read(pathlib.Path('bard')), 'a local file')
-
-    def test_it_may_be_one_of_a_list(self):
-        self.write('a.txt', 'To be?')
-        self.assertEqual(self.read(['bard', 'a.txt']), TEXT + 'To be?')
-
-
 class ImportTest(parameterized.TestCase):
     def test_text_to_ids_needs_no_tensorflow(self):
         code = (
-            'import sys; from tfcharrnn import corpus, vocabulary; '
-            'corpus.Corpus.load("python"); '
+            'import sys; from tfcharrnn.text.corpus import Corpus; '
+            'Corpus.load("python"); '
             'sys.exit("tensorflow" in sys.modules)'
         )
         subprocess.run([sys.executable, '-c', code], check=True)
@@ -611,8 +266,8 @@ class LinesTest(parameterized.TestCase):
 
     @parameterized.parameters(
         ('a,b\nc\n', 2, 'Record 2 .*has 1 columns.*no column 2'),
-        ('a,b\n', 0, 'numbered from 1'),
-        ('"a,b\n', 1, 'is no CSV file: .* in line 1'),
+        ('a,b\n', 0, '`csv_column` is 0'),
+        ('"a,b\n', 1, 'is not a CSV file: .* in line 1'),
         (',b\n', 1, 'There is no line'),
     )
     def test_csv_that_has_no_such_column_is_an_error(
@@ -633,7 +288,7 @@ class LinesTest(parameterized.TestCase):
             self.load('a\nb\nc\n', (0.8, 0.1, 0.1))
 
     @parameterized.parameters(
-        (['ab', 'a\nb'], ValueError, "no newline in it, .*'a.nb'"),
+        (['ab', 'a\nb'], ValueError, "cannot contain a newline.*'a.nb'"),
         (['ab', 3], TypeError, 'line 1 is a int'),
         ('ab', TypeError, 'single string'),
     )
@@ -665,3 +320,118 @@ class LinesTest(parameterized.TestCase):
         self.assertIsInstance(corpus.vocabulary, WordVocabulary)
         self.assertEqual(_texts(corpus), ['to be or not', 'to <unk>', ''])
         self.assertIn('distinct tokens', repr(corpus))
+
+
+class HasLinesTest(parameterized.TestCase):
+    def test_the_vocabulary_says_what_kind_of_text_it_is(self):
+        lines = Corpus.from_lines(['ab', 'ba'], ALL)
+        stream = Corpus.from_text('ab\nba\n', ALL)
+        self.assertTrue(lines.has_lines and lines.vocabulary.lines)
+        self.assertFalse(stream.has_lines or stream.vocabulary.lines)
+        self.assertEqual(lines.vocabulary, stream.vocabulary)
+
+    @parameterized.parameters(Vocabulary.from_text, WordVocabulary.from_text)
+    def test_whatever_a_given_vocabulary_was_made_for(self, make):
+        text = 'to be\nor not\n'
+        for given in (make(text), make(text, lines=True), make):
+            lines = Corpus.from_lines(text.split('\n'), ALL, vocabulary=given)
+            stream = Corpus.from_text(text, ALL, vocabulary=given)
+            self.assertTrue(lines.has_lines)
+            self.assertFalse(stream.has_lines)
+            self.assertIs(type(lines.vocabulary), type(stream.vocabulary))
+
+    def test_lines_need_the_newline(self):
+        with self.assertRaisesRegex(ValueError, 'lacks the newline'):
+            Corpus.from_lines(['ab'], ALL, vocabulary=Vocabulary('ab'))
+
+    def test_a_part_that_is_none_has_no_lines(self):
+        with self.assertRaisesRegex(ValueError, "`part` is 'vocabulary'"):
+            Corpus.from_lines(['ab'], ALL).lines('vocabulary')
+
+
+class DigestTest(parameterized.TestCase):
+    # As version 0.1 wrote them into checkpoints.
+    @parameterized.parameters(
+        (
+            (0.9, 0.1, 0.0),
+            'ee5b542515ee7ab35c08ea802c36d218d61faa34f7d389f43807230863e48347',
+        ),
+        (
+            (0.8, 0.1, 0.1),
+            '570a5aa2939c089b1afbb9a6606dadb5e35222d0c66db4b733476d8d3dbd3573',
+        ),
+    )
+    def test_is_that_of_the_first_version(self, split, expected):
+        self.assertEqual(Corpus.from_text(TEXT, split).digest(), expected)
+
+    def test_differs_with_the_text_the_split_and_the_vocabulary(self):
+        digests = {
+            corpus.digest()
+            for corpus in (
+                Corpus.from_text(TEXT),
+                Corpus.from_text(TEXT[:-1] + '?'),
+                Corpus.from_text(TEXT, (0.8, 0.2, 0.0)),
+                Corpus.from_text(TEXT, (0.9, 0.0, 0.1)),
+                Corpus.from_text(
+                    TEXT, vocabulary=Vocabulary.from_text(TEXT + '#')
+                ),
+            )
+        }
+        self.assertLen(digests, 5)
+
+
+class FromConfigTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        folder = self.enter_context(tempfile.TemporaryDirectory())
+        self.path = pathlib.Path(folder, 'text')
+        self.config = config.TextConfig(
+            corpus=str(self.path), valid_fraction=0.25, test_fraction=0.25
+        )
+
+    def load(self, content, vocabulary=None, **options):
+        self.path.write_bytes(content)
+        settings = dataclasses.replace(self.config, **options)
+        return Corpus.from_config(settings, vocabulary=vocabulary)
+
+    def test_reads_a_stream(self):
+        corpus = self.load(
+            'ÄB\r\nba'.encode('latin-1') * 4,
+            encoding='latin-1',
+            lowercase=True,
+            normalize_newlines=True,
+        )
+        self.assertEqual(_texts(corpus)[0], 'äb\nba' * 2)
+        self.assertLen(corpus.test, 5)
+        self.assertFalse(corpus.has_lines)
+
+    def test_reads_lines(self):
+        corpus = self.load(b'a\nb\na\nb\n', lines=True)
+        self.assertEqual(_texts(corpus), ['a\nb\n', 'a\n', 'b\n'])
+        self.assertTrue(corpus.has_lines)
+
+    def test_reads_a_column(self):
+        corpus = self.load(b'1,a\n2,b\n3,a\n4,b\n', csv_column=2)
+        self.assertEqual(_texts(corpus), ['a\nb\n', 'a\n', 'b\n'])
+        self.assertTrue(corpus.has_lines)
+
+    def test_reads_words(self):
+        corpus = self.load(b'a b a b a b a b ', level='word', num_words=1)
+        self.assertEqual(corpus.vocabulary.tokens, (' <unk>', ' b'))
+
+    def test_holds_to_a_given_vocabulary(self):
+        known = Vocabulary('ba')
+        corpus = self.load(b'abababab', known)
+        self.assertIs(corpus.vocabulary, known)
+
+    def test_reports_the_share_of_a_large_text(self):
+        self.path.write_text('to be ' * 9)
+        shares = []
+        cache = str(self.path.parent / 'cache')
+        with (
+            mock.patch('tfcharrnn.text.large_text.LARGE', 0),
+            mock.patch.dict(os.environ, XDG_CACHE_HOME=cache),
+        ):
+            corpus = Corpus.from_config(self.config, report=shares.append)
+        self.assertIsInstance(corpus.train, np.memmap)
+        self.assertEqual(shares[-1], 1.0)

@@ -11,9 +11,12 @@ import numpy as np
 from absl.testing import parameterized
 from hypothesis import strategies as st
 
-from tfcharrnn import commands, data, idfile, sources
+from tfcharrnn import commands, data
+from tfcharrnn.data import rows
+from tfcharrnn.text import idfile, large_text
 from tfcharrnn.text.corpus import Corpus
-from tfcharrnn.text.vocabulary import Vocabulary, WordVocabulary
+from tfcharrnn.text.vocabulary import Vocabulary
+from tfcharrnn.text.words import WordVocabulary
 
 PARTS = ('train', 'valid', 'test')
 SPLIT = (0.6, 0.3, 0.1)
@@ -36,8 +39,8 @@ class IdFileTest(parameterized.TestCase):
     def load(self, source=None, split=SPLIT, piece=5, **options):
         """Loads the text as a large one, `piece` bytes at a time."""
         with (
-            mock.patch.object(sources, 'LARGE', 0),
-            mock.patch.object(sources, '_PIECE', piece),
+            mock.patch.object(large_text, 'LARGE', 0),
+            mock.patch.object(large_text, '_PIECE', piece),
         ):
             return Corpus.load(source or self.path, split, **options)
 
@@ -225,7 +228,7 @@ class IdFileTest(parameterized.TestCase):
     def test_batches_are_those_of_the_text_in_memory(self):
         self.path.write_text(TEXT * 9, 'utf-8')
         pair = self.load().train, Corpus.load(self.path, SPLIT).train
-        with mock.patch.object(data, '_MAX_ROWS_MAPPED', 3):
+        with mock.patch.object(rows, '_MAX_ROWS_MAPPED', 3):
             for options in ({}, {'shuffle': True}, {'shift': True}):
                 batches = [
                     data.sequences(ids, 7, 4, **options).starting_at(2).take(9)

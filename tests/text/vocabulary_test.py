@@ -11,8 +11,9 @@ import numpy as np
 from absl.testing import parameterized
 from hypothesis import strategies as st
 
-from tfcharrnn import vocabulary as vocabulary_lib
-from tfcharrnn.text.vocabulary import Vocabulary, WordVocabulary
+from tfcharrnn import files
+from tfcharrnn.text import vocabulary as vocabulary_lib
+from tfcharrnn.text.vocabulary import Vocabulary
 
 TEXTS = {
     'ascii': 'to be, or not to be',
@@ -45,7 +46,7 @@ class VocabularyTest(parameterized.TestCase):
     @hypothesis.given(any_text.filter(bool), any_text)
     def test_encode_agrees_with_a_dict(self, known, text):
         vocabulary = Vocabulary.from_text(known)
-        ids = {char: i for i, char in enumerate(vocabulary.chars)}
+        ids = {char: i for i, char in enumerate(vocabulary.tokens)}
         self.assertEqual(
             vocabulary.encode(text, unseen='skip').tolist(),
             [ids[char] for char in text if char in ids],
@@ -61,7 +62,7 @@ class VocabularyTest(parameterized.TestCase):
 
     def test_a_text_gives_its_distinct_characters_sorted(self):
         self.assertEqual(
-            Vocabulary.from_text('to be\nor not').chars, '\n benort'
+            Vocabulary.from_text('to be\nor not').tokens, tuple('\n benort')
         )
 
     @parameterized.parameters(
@@ -73,11 +74,12 @@ class VocabularyTest(parameterized.TestCase):
     )
     def test_ids_have_the_smallest_unsigned_type(self, size, dtype):
         vocabulary = Vocabulary(_codes(size))
-        ids = vocabulary.encode(vocabulary.chars)
+        chars = ''.join(vocabulary.tokens)
+        ids = vocabulary.encode(chars)
         self.assertEqual(vocabulary.dtype, dtype)
         self.assertEqual(ids.dtype, dtype)
         np.testing.assert_array_equal(ids, np.arange(size))
-        self.assertEqual(vocabulary.decode(ids), vocabulary.chars)
+        self.assertEqual(vocabulary.decode(ids), chars)
 
     @parameterized.parameters(1, 2, 3, 1000)
     def test_the_size_of_a_piece_does_not_matter(self, piece):
@@ -124,6 +126,34 @@ class VocabularyTest(parameterized.TestCase):
             self.assertNotIn(absent, vocabulary)
 
 
+class LinesTest(parameterized.TestCase):
+    def test_a_vocabulary_knows_whether_texts_are_lines(self):
+        vocabulary = Vocabulary('\nab')
+        self.assertFalse(vocabulary.lines)
+        lines = vocabulary.with_lines(True)
+        self.assertTrue(lines.lines)
+        self.assertFalse(vocabulary.lines)
+        self.assertIs(lines.with_lines(True), lines)
+        self.assertFalse(lines.with_lines(False).lines)
+        self.assertEqual(lines.encode('a\n').tolist(), [1, 0])
+        self.assertTrue(Vocabulary.from_text('a\nb', lines=True).lines)
+
+    def test_it_makes_no_difference_to_what_it_is(self):
+        vocabulary, lines = (Vocabulary('\nab', lines=x) for x in (0, 1))
+        self.assertEqual(vocabulary, lines)
+        self.assertEqual(hash(vocabulary), hash(lines))
+        self.assertEqual(repr(lines), "Vocabulary('\\nab', lines=True)")
+
+    def test_lines_need_a_newline(self):
+        for make in (
+            lambda: Vocabulary('ab', lines=True),
+            lambda: Vocabulary('ab').with_lines(True),
+            lambda: Vocabulary.from_text('ab', lines=True),
+        ):
+            with self.assertRaisesRegex(ValueError, 'lacks the newline'):
+                make()
+
+
 class UnseenTest(parameterized.TestCase):
     # Before, between and beyond the code points of the vocabulary.
     @parameterized.parameters('A', 'c', 'e', 'é', '😀', '\ud800')
@@ -158,10 +188,16 @@ class UnseenTest(parameterized.TestCase):
             vocabulary.encode('😀aXc', unseen=' '), vocabulary.encode(' a c')
         )
 
-    @parameterized.parameters('replace', 'X', '', None, 3)
+    @parameterized.parameters('replace', 'X', '', 3, [[]])
     def test_other_policies_are_refused(self, unseen):
-        with self.assertRaisesRegex(ValueError, 'unseen is'):
+        with self.assertRaisesRegex(ValueError, '`unseen` is'):
             Vocabulary('abc').encode('abc', unseen=unseen)
+
+    def test_by_itself_it_takes_none(self):
+        with self.assertRaisesRegex(ValueError, "'X' at 1"):
+            Vocabulary('abc').encode('aX', unseen=None)
+        with self.assertRaisesRegex(ValueError, "'X' at 1"):
+            Vocabulary('abc').encode('aX', unseen='error')
 
     @hypothesis.settings(deadline=None)
     @hypothesis.given(any_text)
@@ -246,7 +282,7 @@ class FileTest(parameterized.TestCase):
 
     def test_the_order_is_kept(self):
         Vocabulary('cab').save(self.path)
-        self.assertEqual(Vocabulary.load(self.path).chars, 'cab')
+        self.assertEqual(Vocabulary.load(self.path).tokens, tuple('cab'))
 
     def test_every_code_point_fits(self):
         vocabulary = Vocabulary(_codes(0x110000))
@@ -261,7 +297,7 @@ class FileTest(parameterized.TestCase):
     def test_save_replaces_a_file(self):
         Vocabulary('abcdef').save(self.path)
         Vocabulary('ab').save(self.path)
-        self.assertEqual(Vocabulary.load(self.path).chars, 'ab')
+        self.assertEqual(Vocabulary.load(self.path).tokens, tuple('ab'))
         self.assertEqual(list(self.folder.iterdir()), [self.path])
 
     @parameterized.parameters('os.fsync', 'os.replace')
@@ -270,7 +306,7 @@ class FileTest(parameterized.TestCase):
         with mock.patch(function, side_effect=OSError('disk full')):
             with self.assertRaisesRegex(OSError, 'disk full'):
                 Vocabulary('new').save(self.path)
-        self.assertEqual(Vocabulary.load(self.path).chars, 'old')
+        self.assertEqual(Vocabulary.load(self.path).tokens, tuple('old'))
         self.assertEqual(list(self.folder.iterdir()), [self.path])
 
     def test_a_missing_file_is_named(self):
@@ -293,8 +329,6 @@ class FileTest(parameterized.TestCase):
 
     @parameterized.named_parameters(
         ('other_format', {'format': 'tfcharrnn.model'}),
-        ('newer', {'version': 2}),
-        ('no_version', {'version': None}),
         ('null', {'characters': None}),
         ('string', {'characters': 'ab'}),
         ('mapping', {'characters': {'a': 0}}),
@@ -303,12 +337,49 @@ class FileTest(parameterized.TestCase):
         ('number', {'characters': ['a', 1]}),
         ('list', {'characters': ['a', ['b']]}),
         ('twice', {'characters': ['a', 'b', 'a']}),
+        ('lines', {'lines': 1}),
+        ('lines_without_a_newline', {'lines': True}),
     )
     def test_a_damaged_vocabulary_is_refused(self, change):
         Vocabulary('ab').save(self.path)
         document = json.loads(self.path.read_text())
-        self.path.write_text(json.dumps(document | change))
-        self._assert_refused()
+        del document['sha256']
+        document |= change
+        for checksum in ({}, {'sha256': files.checksum(document)}):
+            self.path.write_text(json.dumps(document | checksum))
+            self._assert_refused()
+
+    def test_a_change_is_noticed(self):
+        Vocabulary('ab').save(self.path)
+        self.path.write_text(self.path.read_text().replace('"b"', '"c"'))
+        with self.assertRaisesRegex(ValueError, "json' .*sha256.* Restore"):
+            Vocabulary.load(self.path)
+
+    @parameterized.parameters(2, None, 'one')
+    def test_another_version_is_named(self, version):
+        Vocabulary('ab').save(self.path)
+        document = json.loads(self.path.read_text())
+        self.path.write_text(json.dumps(document | {'version': version}))
+        with self.assertRaisesRegex(
+            ValueError, f"json' is a vocabulary file of version '?{version}.*1"
+        ):
+            Vocabulary.load(self.path)
+
+    def test_a_file_of_the_first_version_is_read(self):
+        document = {'format': 'tfcharrnn.vocabulary', 'version': 1}
+        document['characters'] = ['b', 'a']
+        self.path.write_text(json.dumps(document))
+        loaded = Vocabulary.load(self.path)
+        self.assertEqual(loaded, Vocabulary('ba'))
+        self.assertFalse(loaded.lines)
+
+    @parameterized.parameters(False, True)
+    def test_a_file_says_whether_the_texts_are_lines(self, lines):
+        Vocabulary('\nab', lines=lines).save(self.path)
+        self.assertIs(Vocabulary.load(self.path).lines, lines)
+        # As it was before, where there are none.
+        document = json.loads(self.path.read_text())
+        self.assertEqual('lines' in document, lines)
 
     def test_a_file_that_is_too_large_is_refused(self):
         Vocabulary('ab').save(self.path)
@@ -359,86 +430,3 @@ def _time(function):
         result = function()
         times.append(time.perf_counter() - start)
     return min(times), result
-
-
-class WordVocabularyTest(parameterized.TestCase):
-    @hypothesis.settings(deadline=None)
-    @hypothesis.given(any_text.filter(bool))
-    def test_decode_inverts_encode_for_any_text(self, text):
-        vocabulary = WordVocabulary.from_text(text + ' a')
-        self.assertEqual(vocabulary.decode(vocabulary.encode(text)), text)
-
-    @hypothesis.settings(deadline=None)
-    @hypothesis.given(st.text('ab \n,'), st.text('abc \n,'))
-    def test_what_is_decoded_is_encoded_as_it_was(self, known, text):
-        vocabulary = WordVocabulary.from_text(known + 'a')
-        ids = vocabulary.encode(text)
-        again = vocabulary.encode(vocabulary.decode(ids))
-        self.assertEqual(again.tolist(), ids.tolist())
-
-    def test_pieces_of_ids_decode_to_pieces_of_text(self):
-        text = "The cat, as I said, didn't sit.\n\nIt \u2014 slept;  deeply."
-        vocabulary = WordVocabulary.from_text(text)
-        ids = vocabulary.encode(text)
-        pieces = [vocabulary.decode([id_]) for id_ in ids]
-        self.assertEqual(''.join(pieces), text)
-        self.assertIn(" didn't", pieces)
-        self.assertIn(',', pieces)
-
-    def test_keeps_the_most_frequent(self):
-        vocabulary = WordVocabulary.from_text('c b a b c b', num_words=2)
-        self.assertEqual(vocabulary.tokens, (' <unk>', ' b', 'c'))
-
-    def test_keeps_the_newline(self):
-        vocabulary = WordVocabulary.from_text('b b a a\nb', num_words=2)
-        self.assertEqual(vocabulary.tokens, (' <unk>', 'b', '\n'))
-
-    def test_a_word_that_is_not_known_is_unknown(self):
-        vocabulary = WordVocabulary([' cat', 'The'])
-        ids = vocabulary.encode('The dog')
-        self.assertEqual(ids.tolist(), [2, 0])
-        self.assertEqual(vocabulary.decode(ids), 'The <unk>')
-        self.assertEqual(
-            vocabulary.count_unseen('The dog, a dog'),
-            {' a': 1, ' dog': 2, ',': 1},
-        )
-
-    def test_a_file_holds_which_kind_it_is(self):
-        path = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
-        for number, vocabulary in enumerate(
-            [WordVocabulary.from_text('to be or not'), Vocabulary('abc')]
-        ):
-            vocabulary.save(path / f'{number}.json')
-            loaded = Vocabulary.load(path / f'{number}.json')
-            self.assertIs(type(loaded), type(vocabulary))
-            self.assertEqual(loaded, vocabulary)
-            self.assertEqual(hash(loaded), hash(vocabulary))
-
-    @parameterized.parameters(
-        ([], 'at least one word'),
-        (['a b'], "'a b' is not one"),
-        ([1], '1 is not one'),
-        (['a', 'a'], "'a' occurs 2 times"),
-        ([' <unk>'], 'occurs'),
-    )
-    def test_what_is_no_vocabulary_is_an_error(self, words, message):
-        with self.assertRaisesRegex(ValueError, message):
-            WordVocabulary(words)
-
-    @parameterized.parameters(
-        ({'tokens': ['a', 'b']}, 'do not begin with'),
-        ({'tokens': []}, 'do not begin with'),
-        ({'tokens': 'abc'}, 'not a list'),
-        ({'tokens': [' <unk>', 3]}, '3 is not one'),
-    )
-    def test_a_file_that_holds_none_is_an_error(self, content, message):
-        folder = self.enter_context(tempfile.TemporaryDirectory())
-        path = pathlib.Path(folder, 'words.json')
-        document = {'format': 'tfcharrnn.vocabulary', 'version': 1, **content}
-        path.write_text(json.dumps(document))
-        with self.assertRaisesRegex(ValueError, f'words.json.*{message}'):
-            Vocabulary.load(path)
-
-    def test_no_number_of_words_is_an_error(self):
-        with self.assertRaisesRegex(ValueError, '`num_words` is 0'):
-            WordVocabulary.from_text('a b', 0)

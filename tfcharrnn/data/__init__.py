@@ -1,3 +1,29 @@
 """Batches of ids: streams, windows and lines of a text."""
 
-from tfcharrnn.data.batches import *  # noqa: F403
+from tfcharrnn.data.batches import Batch, Batches
+from tfcharrnn.data.chunks import windows
+from tfcharrnn.data.corpus_batches import (
+    WARMUP,
+    evaluation_batches,
+    evaluation_streams,
+    training_batches,
+)
+from tfcharrnn.data.dataset import Continuable, Dataset
+from tfcharrnn.data.line_batches import chosen_lines, lines
+from tfcharrnn.data.streams import Streams, sequences
+
+__all__ = [
+    'WARMUP',
+    'Batch',
+    'Batches',
+    'Continuable',
+    'Dataset',
+    'Streams',
+    'chosen_lines',
+    'evaluation_batches',
+    'evaluation_streams',
+    'lines',
+    'sequences',
+    'training_batches',
+    'windows',
+]

@@ -1,26 +1,25 @@
 """Corpus: a text as ids, split."""
 
-import collections
+from __future__ import annotations
+
 import dataclasses
-import math
+import functools
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from absl import logging
 
+from tfcharrnn import checks
 from tfcharrnn.text import idfile, sources
-from tfcharrnn.text import vocabulary as vocabulary_lib
+from tfcharrnn.text.large_text import LargeText, large_files
+from tfcharrnn.text.parts import AnyVocabulary, encode_parts, map_parts
+from tfcharrnn.text.splitting import DEFAULT_SPLIT, PARTS, check_split, cut
+from tfcharrnn.text.vocabulary import Vocabulary
+from tfcharrnn.text.words import WordVocabulary
 
-# A vocabulary, or what makes one of the training part; None for its characters.
-AnyVocabulary = (
-    vocabulary_lib.Vocabulary
-    | Callable[[str], vocabulary_lib.Vocabulary]
-    | None
-)
-
-_PARTS = ('train', 'valid', 'test')
-_DEFAULT_SPLIT = (0.9, 0.1, 0.0)
-_NUM_NAMED = 10
+if TYPE_CHECKING:
+    from tfcharrnn.config import TextConfig
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -33,11 +32,10 @@ class Corpus:
     The parts are contiguous and in this order; every character is in exactly
     one of them. The vocabulary is made from the training part alone, as nothing
     else is known when a model is trained. A character that occurs only in
-    another part has no id and no model could predict it (its loss would be
-    infinite), so it is left out, as if the text did not have it: the loss of a
-    part is that of the characters that are left. How many were left out is
-    logged as a warning and kept in `unseen`. A vocabulary that is passed in is
-    held to in the same way, in all parts.
+    another part has no id, and a model could not predict it (its loss would be
+    infinite). So it is left out, and the loss of a part is that of the
+    remaining characters. How many were left out is logged as a warning and kept
+    in `unseen`. The same holds, in all parts, for a vocabulary that you pass.
 
         >>> corpus = Corpus.from_text('to be, or not to be', (0.7, 0.3, 0.0))
         >>> corpus
@@ -46,7 +44,8 @@ class Corpus:
         ' to be'
 
     Attributes:
-        vocabulary: The `Vocabulary` of the training part, or the one passed.
+        vocabulary: The `Vocabulary` of the training part, or the one passed;
+            its `lines` say whether the corpus is lines.
         train: ids [N] of type `vocabulary.dtype`, possibly memory-mapped.
         valid: ids of the validation part; may be empty.
         test: ids of the test part; may be empty.
@@ -55,7 +54,7 @@ class Corpus:
             the text, all parts together.
     """
 
-    vocabulary: vocabulary_lib.Vocabulary
+    vocabulary: Vocabulary
     train: np.ndarray
     valid: np.ndarray
     test: np.ndarray
@@ -66,14 +65,14 @@ class Corpus:
     def load(
         cls,
         source: sources.Source | Mapping[str, sources.Source],
-        split: Sequence[float] = _DEFAULT_SPLIT,
+        split: Sequence[float] = DEFAULT_SPLIT,
         *,
         vocabulary: AnyVocabulary = None,
         lowercase: bool = False,
         encoding: str = 'utf-8',
         normalize_newlines: bool = False,
         report: Callable[[float], None] | None = None,
-    ) -> 'Corpus':
+    ) -> Corpus:
         r"""Reads a text from where it is, splits it and turns it into ids.
 
             corpus = Corpus.load('book.txt')  # 90 % train, 10 % valid
@@ -89,55 +88,63 @@ class Corpus:
             a path or a glob            `.gz` is decompressed; `**` goes deeper
             a list or tuple             of the above, one after the other
 
-        A name wins over a file of that name, so that a command means the same
-        in every folder; `./shakespeare` or `pathlib.Path('shakespeare')` is the
-        file. The files of a glob are read in sorted order. Texts follow each
-        other with nothing in between; a byte order mark before a text is
-        dropped. A file that occurs twice is an error, as the same text could
-        then be trained on and validated on.
+        A name takes precedence over a file of that name, so that a command
+        means the same in every folder; `./shakespeare` or
+        `pathlib.Path('shakespeare')` is the file. The files of a glob are read
+        in sorted order. Texts are joined with nothing in between; a byte order
+        mark before a text is dropped. A file that occurs twice is an error, as
+        the same text could then be trained on and validated on.
 
-        Files of more than 64 MiB together (as they lie on the disk) do not have
-        to fit in memory: their ids are written to a file in a cache, see
-        `idfile`, and mapped. That is done once, as long as neither the files
-        nor the arguments change. (Not so for a mapping, nor for words.)
+        Files of more than 64 MiB together (on disk) do not have to fit in
+        memory: their ids are written to a cache file, see `idfile`, and mapped.
+        They are written again only if the files or the arguments change. (A
+        mapping, and words, are always read into memory.)
 
         Args:
-            source: A source, or a mapping that gives each of 'train', 'valid'
-                and 'test' a source of its own ('train' must be there).
+            source: A source, or a mapping from 'train', 'valid' and 'test' to
+                one source each ('train' is required).
             split: The fractions of the characters in the training, validation
                 and test part; they add up to 1. Not with a mapping.
-            vocabulary: Use this one instead of the characters of the training
-                part; or a function that makes one of the training part, such
-                as `WordVocabulary.from_text`.
+            vocabulary: The vocabulary to use instead of the characters of the
+                training part; or a function that makes one from the training
+                part, such as `WordVocabulary.from_text`.
             lowercase: Whether to turn the text into lower case.
             encoding: How the bytes of files and standard input are read.
             normalize_newlines: Whether to turn `\r\n` and `\r` into `\n`.
-            report: Called now and then, while the ids of large files are
-                written, with the share of the work that is done.
+            report: Called with the share of the work done, from 0 to 1, while
+                the ids of large files are written.
 
         Returns:
             The corpus.
 
         Raises:
             OSError: A file is missing or cannot be read, a download failed, or
-                there is no room for the ids of a large one.
-            ValueError: The bytes are not in this encoding, the split is none,
+                the disk has no room for the ids of a large text.
+            ValueError: The bytes are not in this encoding, `split` is invalid,
                 or a part is empty.
         """
-        _check_split(source, split)
+        fractions = check_split(source, split)
         named = isinstance(source, Mapping)
         given = source if named else {'text': source}
         files = {part: sources.expand(given[part]) for part in given}
         sources.check_distinct(
             [file for part in files.values() for file in part]
         )
-        by_characters = getattr(vocabulary, 'unit', '') == 'character'
-        by_characters |= vocabulary is None
-        if not named and by_characters and sources.are_large(files['text']):
-            text = sources.LargeText(
-                files['text'], encoding, lowercase, normalize_newlines, report
+        known = vocabulary if isinstance(vocabulary, Vocabulary) else None
+        by_characters = vocabulary is None or (
+            known is not None and known.unknown is None
+        )
+        if by_characters and not named and large_files(files['text']):
+            text = LargeText(
+                large_files(files['text']),
+                encoding,
+                lowercase=lowercase,
+                normalize_newlines=normalize_newlines,
+                report=report,
             )
-            return cls._map(text, split, vocabulary, sources.describe(source))
+            name = sources.describe(source)
+            mapped = map_parts(text, fractions, known, name)
+            return cls(**mapped._asdict(), source=name)
         texts = {}
         for part in files:
             texts[part] = ''.join(
@@ -160,12 +167,12 @@ class Corpus:
     def from_text(
         cls,
         text: str | Mapping[str, str],
-        split: Sequence[float] = _DEFAULT_SPLIT,
+        split: Sequence[float] = DEFAULT_SPLIT,
         *,
         vocabulary: AnyVocabulary = None,
         lowercase: bool = False,
         normalize_newlines: bool = False,
-    ) -> 'Corpus':
+    ) -> Corpus:
         """Splits a text that is in memory and turns it into ids.
 
             >>> corpus = Corpus.from_text({'train': 'banana', 'valid': 'anna'})
@@ -173,8 +180,8 @@ class Corpus:
             ([1, 0, 2, 0, 2, 0], [0, 2, 2, 0])
 
         Args:
-            text: The text, or a mapping that gives each of 'train', 'valid' and
-                'test' a text of its own.
+            text: The text, or a mapping from 'train', 'valid' and 'test' to
+                one text each ('train' is required).
             split: As in `load`.
             vocabulary: As in `load`.
             lowercase: As in `load`.
@@ -184,40 +191,42 @@ class Corpus:
             The corpus.
 
         Raises:
-            ValueError: The split is none, or a part is empty.
-            TypeError: The text is no str, or the vocabulary no Vocabulary.
+            ValueError: `split` is invalid, or a part is empty.
+            TypeError: The text is not a str, or the vocabulary is not a
+                Vocabulary.
         """
-        fractions = _check_split(text, split)
+        fractions = check_split(text, split)
         named = isinstance(text, Mapping)
         texts = {
             part: sources.normalize(raw, lowercase, normalize_newlines)
             for part, raw in (text if named else {'text': text}).items()
         }
-        parts = texts if named else _cut(texts['text'], fractions)
-        return cls._from_parts(parts, vocabulary)
+        parts = texts if named else cut(texts['text'], fractions)
+        encoded = encode_parts(parts, vocabulary, lines=False)
+        return cls(**encoded._asdict())
 
     @classmethod
     def load_lines(
         cls,
         source: sources.Source,
-        split: Sequence[float] = _DEFAULT_SPLIT,
+        split: Sequence[float] = DEFAULT_SPLIT,
         *,
         csv_column: int | None = None,
         vocabulary: AnyVocabulary = None,
         lowercase: bool = False,
         encoding: str = 'utf-8',
-    ) -> 'Corpus':
-        """Reads many short texts: one a line, or one a record of a CSV file.
+    ) -> Corpus:
+        """Reads many short texts: the lines of files, or a column of CSV files.
 
             corpus = Corpus.load_lines('headlines.txt')
             corpus = Corpus.load_lines('ag_news.csv', csv_column=2)
             train = data.lines(corpus.lines('train'), corpus.vocabulary, 64)
 
-        A line ends with a newline, which also is a character of the text. It is
-        in one part as a whole. Lines that are empty are left out. A field of a
-        CSV file (RFC 4180: quoted where it holds a comma, a quote or a line
-        end) is put on one line; a first record of names is a line as well.
-        All of it is held in memory.
+        A line ends with a newline, which also is a character of the text. No
+        line is split between two parts; empty lines are left out. A field of a
+        CSV file (RFC 4180: quoted if it holds a comma, a quote or a line end)
+        is put on one line; a header is a line as well. All of it is held in
+        memory.
 
         Args:
             source: As in `load`.
@@ -232,7 +241,7 @@ class Corpus:
 
         Raises:
             OSError: As in `load`.
-            ValueError: As in `load`, or the CSV has no such column.
+            ValueError: As in `load`, or a CSV file has no such column.
         """
         lines = []
         files = sources.expand(source)
@@ -257,11 +266,11 @@ class Corpus:
     def from_lines(
         cls,
         lines: Iterable[str],
-        split: Sequence[float] = _DEFAULT_SPLIT,
+        split: Sequence[float] = DEFAULT_SPLIT,
         *,
         vocabulary: AnyVocabulary = None,
         lowercase: bool = False,
-    ) -> 'Corpus':
+    ) -> Corpus:
         """Splits short texts that are in memory and turns them into ids.
 
             >>> corpus = Corpus.from_lines(['ab', 'ba', 'b'], (0.7, 0.3, 0.0))
@@ -269,7 +278,7 @@ class Corpus:
             (['ab', 'ba'], ['b'])
 
         Args:
-            lines: The texts; none has a newline in it.
+            lines: The texts, without newlines.
             split: As in `load_lines`.
             vocabulary: As in `load`.
             lowercase: As in `load`.
@@ -278,207 +287,115 @@ class Corpus:
             The corpus.
 
         Raises:
-            ValueError: A line has a newline in it, the split is none, or a
-                part is empty.
-            TypeError: A line is no str, or the vocabulary no Vocabulary.
+            ValueError: A line contains a newline, `split` is invalid, a part is
+                empty, or the vocabulary lacks the newline.
+            TypeError: A line is not a str, or the vocabulary is not a
+                Vocabulary.
         """
-        fractions = _check_split(lines, split)
+        fractions = check_split(lines, split)
         lines = [line for line in sources.check_lines(lines) if line]
         parts = {
             part: sources.normalize(
                 ''.join(f'{line}\n' for line in some), lowercase
             )
-            for part, some in _cut(lines, fractions).items()
+            for part, some in cut(lines, fractions).items()
             if some
         }
-        return cls._from_parts(parts, vocabulary)
+        encoded = encode_parts(parts, vocabulary, lines=True)
+        return cls(**encoded._asdict())
+
+    @classmethod
+    def from_config(
+        cls,
+        config: TextConfig,
+        *,
+        vocabulary: Vocabulary | None = None,
+        report: Callable[[float], None] | None = None,
+    ) -> Corpus:
+        """Reads the text that a config names, split as it says.
+
+        Args:
+            config: Which text, and how it is read.
+            vocabulary: As in `load`. None: the characters of the training part,
+                or its words, as the config says.
+            report: As in `load`.
+
+        Returns:
+            The corpus.
+
+        Raises:
+            OSError: As in `load`.
+            ValueError: As in `load`.
+        """
+        train = 1.0 - config.valid_fraction - config.test_fraction
+        split = train, config.valid_fraction, config.test_fraction
+        make: AnyVocabulary = vocabulary
+        if vocabulary is None and config.level == 'word':
+            make = functools.partial(
+                WordVocabulary.from_text, num_words=config.num_words
+            )
+        if config.has_lines:
+            return cls.load_lines(
+                config.corpus,
+                split,
+                csv_column=config.csv_column,
+                vocabulary=make,
+                lowercase=config.lowercase,
+                encoding=config.encoding,
+            )
+        return cls.load(
+            config.corpus,
+            split,
+            vocabulary=make,
+            lowercase=config.lowercase,
+            encoding=config.encoding,
+            normalize_newlines=config.normalize_newlines,
+            report=report,
+        )
+
+    @property
+    def has_lines(self) -> bool:
+        r"""Whether the texts are lines, which '\n' ends; else one stream."""
+        return self.vocabulary.lines
+
+    def digest(self) -> str:
+        """Returns a hash of the text, its vocabulary and its split.
+
+        Returns:
+            A SHA-256 in hexadecimal; the same for the same text.
+        """
+        tokens = ''.join(self.vocabulary.tokens)
+        digest = hashlib.sha256(tokens.encode('utf-8', 'surrogatepass'))
+        parts = [self.train, self.valid]
+        if len(self.test):  # The digests of the first runs were without it.
+            parts.append(self.test)
+        for ids in parts:
+            digest.update(len(ids).to_bytes(8, 'big'))
+            for piece in idfile.pieces(ids):
+                digest.update(piece.data)
+        return digest.hexdigest()
 
     def lines(self, part: str) -> list[str]:
-        """Returns the lines of a part, without their ends.
+        """Returns the lines of a part, without the newlines.
 
         Args:
             part: 'train', 'valid' or 'test'.
 
         Returns:
             The lines that are not empty.
+
+        Raises:
+            ValueError: There is no such part.
         """
+        checks.choice('part', part, PARTS)
         text = self.vocabulary.decode(getattr(self, part))
         return [line for line in text.split('\n') if line]
 
-    @classmethod
-    def _map(cls, text, split, vocabulary, source):
-        """Makes the corpus of a text that need not fit in memory."""
-        fractions = _check_split(source, split)
-        digest = text.digest()
-        path = idfile.path_of([*text.key, fractions, None])
-        ids = idfile.load(path, digest)
-        if vocabulary is not None and (
-            ids is None or ids.chars != list(vocabulary.chars)
-        ):
-            path = idfile.path_of([*text.key, fractions, vocabulary.chars])
-            ids = idfile.load(path, digest)
-        if ids is None:
-            length, first = idfile.survey(text.read(1))
-            if not length:
-                raise ValueError(f"There is no text in '{source}'.")
-            ends = _find_ends(length, fractions)
-            if vocabulary is None:
-                chars = [char for char in first if first[char] < ends[0]]
-                vocabulary = _make_vocabulary(''.join(chars))
-            idfile.write(path, digest, text.read_same(digest), vocabulary, ends)
-            ids = idfile.load(path, digest)
-        if vocabulary is None:
-            vocabulary = vocabulary_lib.Vocabulary(ids.chars)
-        unseen = collections.Counter()
-        for part, some, counts in zip(
-            _PARTS, ids.parts, ids.unseen, strict=True
-        ):
-            _check_unseen(part, len(some), counts)
-            unseen.update(counts)
-        return cls(vocabulary, *ids.parts, source, dict(unseen))
-
-    @classmethod
-    def _from_parts(cls, parts, vocabulary):
-        is_given = isinstance(vocabulary, vocabulary_lib.Vocabulary)
-        if vocabulary is None:
-            vocabulary = _make_vocabulary(parts['train'])
-        elif callable(vocabulary):
-            vocabulary = vocabulary(parts['train'])
-        if not isinstance(vocabulary, vocabulary_lib.Vocabulary):
-            raise TypeError(
-                f'vocabulary should be a Vocabulary, but got '
-                f'{type(vocabulary).__name__}. Vocabulary.load reads a file.'
-            )
-        ids, unseen = {}, collections.Counter()
-        for part in _PARTS:
-            text = parts.get(part, '')
-            ids[part], counts = _encode(text, vocabulary, part, is_given)
-            unseen.update(counts)
-        return cls(vocabulary, **ids, unseen=dict(unseen))
-
     def __repr__(self) -> str:
         sizes = ', '.join(
-            f'{len(getattr(self, part))} {part}' for part in _PARTS
+            f'{len(getattr(self, part))} {part}' for part in PARTS
         )
         return (
             f'<Corpus {self.source}: {len(self.vocabulary)} distinct '
             f'{self.vocabulary.unit}s; {sizes}>'
-        )
-
-
-def _check_split(source: object, split: Sequence[float]) -> list[float]:
-    """Checks that the parts are given by fractions or by a mapping."""
-    try:
-        fractions = [float(fraction) for fraction in split]
-    except (TypeError, ValueError):
-        fractions = []
-    if (
-        len(fractions) != len(_PARTS)
-        or not all(0 <= fraction <= 1 for fraction in fractions)
-        or not math.isclose(sum(fractions), 1, abs_tol=1e-6)
-        or not fractions[0]
-    ):
-        raise ValueError(
-            f'split is {split!r}, but it should be the three fractions (train, '
-            f'valid, test) of the text, which add up to 1, with train above 0: '
-            f'for instance (0.9, 0.1, 0.0).'
-        )
-    if not isinstance(source, Mapping):
-        return fractions
-    if 'train' not in source or not set(source) <= set(_PARTS):
-        raise ValueError(
-            f'The parts are {list(source)}, but they should be "train" and '
-            f'possibly "valid" and "test".'
-        )
-    if fractions != list(_DEFAULT_SPLIT):
-        raise ValueError(
-            'Each part is given a text of its own, so there is nothing to '
-            'split. Leave out `split`, or pass a single text.'
-        )
-    return fractions
-
-
-def _cut(text: Sequence, fractions: Sequence[float]) -> dict[str, Sequence]:
-    """Cuts a text, or lines, into parts; nothing is lost or used twice."""
-    what = 'characters' if isinstance(text, str) else 'lines'
-    ends = _find_ends(len(text), fractions, what)
-    starts = [0, *ends]
-    return {
-        part: text[start:end]
-        for part, start, end in zip(_PARTS, starts, ends, strict=False)
-    }
-
-
-def _find_ends(
-    length: int, fractions: Sequence[float], what: str = 'characters'
-) -> list[int]:
-    """Returns where each part of a text ends."""
-    ends, total = [0], 0.0
-    for part, fraction in zip(_PARTS, fractions, strict=True):
-        total += fraction
-        # Rounded down, though 0.7 + 0.1 is 0.7999...; divided by the sum, so
-        # that the last part ends where the text ends.
-        ends.append(int(length * (total / sum(fractions)) + 1e-6))
-        if fraction and ends[-1] == ends[-2]:
-            raise ValueError(
-                f'The text is too short: {fraction:g} of its {length} '
-                f'{what} leaves nothing for the {part} part. Use a longer '
-                f'text or another `split`.'
-            )
-    return ends[1:]
-
-
-def _make_vocabulary(text: str) -> vocabulary_lib.Vocabulary:
-    vocabulary = vocabulary_lib.Vocabulary.from_text(text)
-    if len(vocabulary) == 1:
-        raise ValueError(
-            f'The training part has only one distinct character, '
-            f'{vocabulary.chars!r}, so there is nothing to predict. Use a '
-            f'longer text.'
-        )
-    return vocabulary
-
-
-def _encode(
-    text: str,
-    vocabulary: vocabulary_lib.Vocabulary,
-    part: str,
-    is_given: bool,
-) -> tuple[np.ndarray, dict[str, int]]:
-    """Returns the ids of a part and the counts of what was left out of it."""
-    unseen = vocabulary.count_unseen(text)
-    ids = vocabulary.encode(text, unseen='skip')
-    if vocabulary.unit == 'character':
-        _check_unseen(part, len(ids), unseen)
-    elif unseen:
-        logging.log(
-            logging.WARNING if is_given else logging.INFO,
-            '%d of the %d tokens of the %s part are not known, and read as%s.',
-            sum(unseen.values()),
-            len(ids),
-            part,
-            vocabulary.decode([0]),
-        )
-    return ids, unseen
-
-
-def _check_unseen(part: str, num_seen: int, unseen: dict[str, int]) -> None:
-    """Warns of characters that are left out of a part; not of all of them."""
-    if unseen and not num_seen:
-        raise ValueError(
-            f'No character of the {part} part is in the vocabulary, so nothing '
-            f'is left of it. Use a longer text, another split, or the '
-            f'vocabulary that belongs to the text.'
-        )
-    if unseen:
-        frequent = sorted(unseen, key=unseen.get, reverse=True)[:_NUM_NAMED]
-        logging.warning(
-            'The vocabulary lacks %d of the %d characters of the %s part (%d '
-            'distinct); they are left out: %s%s',
-            sum(unseen.values()),
-            num_seen + sum(unseen.values()),
-            part,
-            len(unseen),
-            ', '.join(f'{char!r} {unseen[char]} times' for char in frequent),
-            ', ...' if len(unseen) > len(frequent) else '',
         )

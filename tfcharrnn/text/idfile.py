@@ -1,11 +1,11 @@
 """Id files: a text that is larger than memory, as ids on disk.
 
-Such a text is read piece by piece, twice: to learn how long it is and which
-characters it has (`survey`), then to write its ids (`write`). What is written
-is mapped into memory and read where it is needed (`load`).
+Such a text is read piece by piece, twice: once to find its length and its
+characters (`survey`), once to write its ids (`write`). The ids are then mapped
+into memory and read from the disk as they are needed (`load`).
 
     FOLDER/NAME.ids     the ids of the parts, one part after the other
-    FOLDER/NAME.json    what they are the ids of, with a checksum
+    FOLDER/NAME.json    which text they are the ids of, with checksums
 
 The folder is $XDG_CACHE_HOME/tfcharrnn, or else ~/.cache/tfcharrnn.
 """
@@ -16,7 +16,6 @@ import collections
 import contextlib
 import hashlib
 import itertools
-import json
 import mmap
 import os
 import pathlib
@@ -51,10 +50,10 @@ class IdFile(NamedTuple):
 
 
 def path_of(key: Any) -> pathlib.Path:
-    """Returns where the ids of a text are kept, without an ending.
+    """Returns the path of an id file, without its ending.
 
     Args:
-        key: A JSON document: which files, and how they are read.
+        key: A JSON document: the files of the text, and how they are read.
     """
     home = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
     folder = pathlib.Path(home).expanduser().absolute() / 'tfcharrnn'
@@ -71,16 +70,16 @@ def survey(texts: Iterable[str]) -> tuple[int, dict[str, int]]:
         texts: The text in pieces.
 
     Returns:
-        Its length, and where each distinct character first occurs.
+        The length of the text, and where each character first occurs.
     """
     is_known = np.zeros(_NUM_CODES, bool)
     length, first = 0, {}
     for text in texts:
         codes = np.frombuffer(text.encode('utf-32-le', 'surrogatepass'), '<u4')
-        places = np.flatnonzero(~is_known[codes])
-        distinct, index = np.unique(codes[places], return_index=True)
-        for place in np.sort(places[index]):
-            first[text[place]] = length + int(place)
+        positions = np.flatnonzero(~is_known[codes])
+        distinct, index = np.unique(codes[positions], return_index=True)
+        for position in np.sort(positions[index]):
+            first[text[position]] = length + int(position)
         is_known[distinct] = True
         length += len(text)
     return length, first
@@ -96,21 +95,22 @@ def write(
     """Writes the ids of a text; characters without an id are left out.
 
     Args:
-        path: As `path_of` returned it.
-        digest: What the text is recognised by.
+        path: From `path_of`.
+        digest: A hash of the text, by which `load` recognises it.
         texts: The text in pieces.
-        vocabulary: A `Vocabulary`.
+        vocabulary: A `Vocabulary` of characters.
         ends: Where each part ends, in characters of the text.
 
     Raises:
-        OSError: There is no room for it.
+        OSError: The disk is full, or the folder cannot be written.
     """
     lengths = [0] * len(ends)
     unseen = [collections.Counter() for _ in ends]
     written = hashlib.sha256()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Or who is killed now leaves one that is described by another.
+        # First, so that a process killed below leaves no .json behind that
+        # describes another .ids.
         path.with_suffix('.json').unlink(missing_ok=True)
         _delete_abandoned(path)
         with files.replacing(path.with_suffix('.ids')) as file:
@@ -122,21 +122,25 @@ def write(
                 file.write(ids)
                 written.update(ids)
         document = {
-            'format': _FORMAT,
-            'version': _VERSION,
             'digest': digest,
             'characters': list(vocabulary.tokens),
             'lengths': lengths,
             'ids_sha256': written.hexdigest(),
             'unseen': [dict(sorted(counts.items())) for counts in unseen],
         }
-        files.write_json(path.with_suffix('.json'), document, indent=0)
+        files.write_document(
+            path.with_suffix('.json'),
+            document,
+            format=_FORMAT,
+            version=_VERSION,
+            indent=0,
+        )
     except OSError as error:
         size = ends[-1] * vocabulary.dtype.itemsize
         if error.filename and not str(error.filename).startswith(
             str(path.parent)
         ):
-            raise  # It is the text that cannot be read.
+            raise  # The text itself cannot be read.
         raise OSError(
             f"The ids of this text cannot be written to '{path.parent}': "
             f'{error.strerror or error}. Make room there, or set '
@@ -148,37 +152,38 @@ def load(path: pathlib.Path, digest: str) -> IdFile | None:
     """Maps the ids of a text into memory.
 
     Args:
-        path: As `path_of` returned it.
-        digest: What the text is recognised by.
+        path: From `path_of`.
+        digest: The hash of the text that was given to `write`.
 
     Returns:
-        The ids; None if there are none, if they are those of another text, or
-        if they are damaged: they are to be written then.
+        The ids; None, so that the caller writes them, if the file is missing,
+        damaged, or of another text.
     """
-    wrong = OSError, ValueError, TypeError, KeyError, RecursionError
-    with contextlib.suppress(*wrong):
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         json_path, ids_path = (path.with_suffix(x) for x in ('.json', '.ids'))
-        if json_path.stat().st_size > _MAX_JSON_BYTES:
-            return None
-        document = dict(json.loads(json_path.read_bytes()))
-        files.check_json(document)
-        kind = [document[name] for name in ('format', 'version', 'digest')]
+        document = files.read_document(
+            json_path,
+            _FORMAT,
+            _VERSION,
+            what='an id file',
+            max_bytes=_MAX_JSON_BYTES,
+        )
         chars, lengths = document['characters'], document['lengths']
         dtype = np.min_scalar_type(len(chars) - 1)
         size = ids_path.stat().st_size
         whole = size == sum(lengths) * dtype.itemsize
-        if kind == [_FORMAT, _VERSION, digest] and whole:
+        if document['digest'] == digest and whole:
             parts = _map(ids_path, dtype, lengths)
             found = hashlib.sha256()
             for piece in itertools.chain(*map(pieces, parts)):
-                found.update(piece)
+                found.update(piece.data)
             if found.hexdigest() == document['ids_sha256']:
                 return IdFile(chars, parts, document['unseen'])
     return None
 
 
 def pieces(ids: np.ndarray) -> Iterator[np.ndarray]:
-    """Yields ids piece by piece; of a mapped file, none stays in memory.
+    """Yields ids piece by piece; those of a mapped file do not stay in memory.
 
     >>> [len(piece) for piece in pieces(np.arange(5))]
     [5]
@@ -189,39 +194,40 @@ def pieces(ids: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def release(ids: np.ndarray) -> None:
-    """Lets go of what was read of a mapped file: it is read anew if need be.
+    """Frees the memory of a mapped file; it is read again when needed.
 
     Args:
-        ids: An array; nothing happens if it is in memory.
+        ids: An array; one that is not mapped is left alone.
     """
-    while isinstance(ids, np.ndarray):
-        ids = ids.base
-    if isinstance(ids, mmap.mmap) and hasattr(ids, 'madvise'):
-        ids.madvise(mmap.MADV_DONTNEED)
+    owner: Any = ids
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(owner, 'madvise'):
+        owner.madvise(mmap.MADV_DONTNEED)
 
 
 def _cut(texts, ends):
     """Yields (number of the part, text), cut where a part ends."""
-    part = place = 0
+    part = position = 0
     for text in texts:
         while text:
-            while part < len(ends) - 1 and place >= ends[part]:
+            while part < len(ends) - 1 and position >= ends[part]:
                 part += 1
-            size = ends[part] - place if part < len(ends) - 1 else len(text)
+            size = ends[part] - position if part < len(ends) - 1 else len(text)
             some, text = text[:size], text[size:]
-            place += len(some)
+            position += len(some)
             yield part, some
 
 
 def _delete_abandoned(path):
-    """Deletes what a process that was killed had written of this file."""
+    """Deletes what killed processes had written of this file."""
     for partial in path.parent.glob(f'.{path.name}.*.partial'):
         if time.time() - partial.stat().st_mtime > _ABANDONED_SECONDS:
             partial.unlink(missing_ok=True)
 
 
 def _map(path, dtype, lengths):
-    """Maps each part; an empty one cannot be."""
+    """Maps each part; an empty one cannot be mapped."""
     parts, offset = [], 0
     for length in lengths:
         parts.append(

@@ -1,39 +1,42 @@
 """Sources: where texts come from, and how their bytes are read.
 
-A source is a file, a glob, a name, standard input, or several of them;
-`Corpus.load` says what the strings mean.
+A source is a file, a glob, a name, standard input, or several of them: see
+`Corpus.load`.
 """
 
-import codecs
 import collections
 import contextlib
 import csv
 import glob
 import gzip
 import hashlib
+import http.client
 import io
 import os
 import pathlib
-import socket
 import sys
-import tempfile
+import urllib.request
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO, NamedTuple
 
 from absl import logging
 
+from tfcharrnn import checks, files
+
 Source = str | os.PathLike | Sequence[str | os.PathLike]
 
 _TIMEOUT_SECONDS = 30
-# Files that together are larger are read piece by piece, and their ids mapped.
-LARGE = 1 << 26  # bytes
-_PIECE = 1 << 20  # bytes
-_LONGEST_WORD = 1 << 16  # characters
 
 
 class NamedText(NamedTuple):
-    """A text on the network that goes by a name."""
+    """A text that is downloaded when its name is first used.
+
+    Attributes:
+        url: Where it is.
+        sha256: Its SHA-256, in hexadecimal.
+        num_bytes: Its size.
+    """
 
     url: str
     sha256: str
@@ -55,129 +58,6 @@ NAMED_TEXTS = {
 }
 
 
-class LargeText:
-    """Files that are read piece by piece, once for each thing to know.
-
-    Attributes:
-        key: Which files, and how they are read: a JSON document.
-    """
-
-    def __init__(
-        self,
-        paths: Sequence[pathlib.Path],
-        encoding: str,
-        lowercase: bool,
-        normalize_newlines: bool,
-        report: Callable[[float], None] | None,
-    ):
-        """Takes the files, and what `Corpus.load` was told of them."""
-        self._paths = paths
-        self._encoding = encoding
-        self._options = lowercase, normalize_newlines
-        self._report = report or (lambda share: None)
-        self._sizes = [os.path.getsize(path) for path in paths]
-        names = [os.path.realpath(path) for path in paths]
-        self.key = [names, encoding, lowercase, normalize_newlines]
-
-    def digest(self) -> str:
-        """Hashes the files, and their sizes: where one ends matters."""
-        digest = hashlib.sha256(repr(self._sizes).encode())
-        for path in self._paths:
-            for data in _read_pieces(path):
-                digest.update(data)
-        return digest.hexdigest()
-
-    def read_same(self, digest: str) -> Iterator[str]:
-        """Yields the text the second time; ValueError if it has changed."""
-        yield from self.read(2)
-        if self.digest() != digest:
-            raise ValueError(
-                f"A file of '{describe(self._paths)}' changed while it was "
-                f'read. Start again when nothing writes to it any more.'
-            )
-
-    def read(self, number: int) -> Iterator[str]:
-        """Yields the text, normalised, the first or the second time."""
-        done = 0
-        for path, size in zip(self._paths, self._sizes, strict=True):
-            for text, share in _decode_pieces(path, self._encoding):
-                if text:
-                    yield normalize(text, *self._options)
-                share = (done + share * size) / sum(self._sizes)
-                self._report((number - 1 + share) / 2)
-            done += size
-
-
-def are_large(files: Sequence[str | pathlib.Path]) -> bool:
-    """Whether all are files, and together larger than `LARGE`."""
-    if not all(isinstance(x, pathlib.Path) and x.is_file() for x in files):
-        return False
-    return sum(file.stat().st_size for file in files) > LARGE
-
-
-def _read_pieces(path: pathlib.Path) -> Iterator[bytes]:
-    with _opened(path) as file:
-        while data := file.read(_PIECE):
-            yield data
-
-
-def _decode_pieces(
-    path: pathlib.Path, encoding: str
-) -> Iterator[tuple[str, float]]:
-    """Yields a text in pieces, and what share of the file was read."""
-    offset, rest, is_first = 0, '', True
-    with _opened(path) as file:
-        decoder = _make_decoder(file, encoding)
-        while True:
-            data = file.read(_PIECE)
-            pending = len(decoder.getstate()[0])
-            try:
-                text = rest + decoder.decode(data, final=not data)
-            except UnicodeDecodeError as error:
-                start = offset - pending
-                raise _wrong_encoding(error, start, path, encoding) from error
-            offset += len(data)
-            if is_first and text:
-                text, is_first = text.removeprefix('\ufeff'), False
-            end = _find_cut(text) if data else len(text)
-            yield text[:end], 1.0 if not data else _share(file, path)
-            rest = text[end:]
-            if not data:
-                return
-
-
-def _make_decoder(file, encoding):
-    """Makes a decoder for a file that decodes as `bytes.decode` does."""
-    _check_encoding(encoding)
-    name = codecs.lookup(encoding).name
-    start = file.read(4)
-    file.seek(0)
-    for unicode, mark in (
-        ('utf-16', (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)),
-        ('utf-32', (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)),
-    ):
-        if name == unicode and not start.startswith(mark):
-            name += '-le' if sys.byteorder == 'little' else '-be'
-    return codecs.getincrementaldecoder(name)()
-
-
-def _share(file, path):
-    """Returns what share of a file, as it lies on the disk, was read."""
-    raw = getattr(file, 'fileobj', file)  # of a `gzip.GzipFile`
-    return min(1.0, raw.tell() / max(1, os.path.getsize(path)))
-
-
-def _find_cut(text: str) -> int:
-    """Returns where a piece can end: not in a word, nor in a line end.
-
-    What a character becomes in lower case may depend on the word (the Greek
-    sigma does).
-    """
-    start = max(0, len(text) - _LONGEST_WORD)
-    end = max(text.rfind(' ', start), text.rfind('\n', start)) + 1
-    return end or start
-
-
 def expand(source: Source) -> list[str | pathlib.Path]:
     """Lists what a source reads, in order: names (str) and files (Path)."""
     if isinstance(source, str) and (
@@ -192,7 +72,7 @@ def expand(source: Source) -> list[str | pathlib.Path]:
             )
         return [source]
     if isinstance(source, (str, os.PathLike)):
-        return _find_files(os.path.expanduser(os.fspath(source)))
+        return [*_find_files(os.path.expanduser(os.fspath(source)))]
     if isinstance(source, (list, tuple)):
         return [file for item in source for file in expand(item)]
     raise TypeError(
@@ -211,21 +91,21 @@ def _find_files(path: str) -> list[pathlib.Path]:
     if os.path.exists(path):
         return [pathlib.Path(path)]
     found = sorted(glob.glob(path, recursive=True))
-    files = [pathlib.Path(file) for file in found if not os.path.isdir(file)]
-    if not files:
+    paths = [pathlib.Path(file) for file in found if not os.path.isdir(file)]
+    if not paths:
         names = ', '.join(['python', *NAMED_TEXTS])
         raise FileNotFoundError(
             f"There is no file '{path}'. Pass a path, a glob, '-' for standard "
             f'input, or one of the names {names}.'
         )
-    return files
+    return paths
 
 
-def check_distinct(files: Sequence[str | pathlib.Path]) -> None:
-    """Raises ValueError if a file occurs twice."""
+def check_distinct(texts: Sequence[str | pathlib.Path]) -> None:
+    """Raises ValueError if a name or a file occurs twice."""
     counts = collections.Counter(
-        file if isinstance(file, str) else os.path.realpath(file)
-        for file in files
+        text if isinstance(text, str) else os.path.realpath(text)
+        for text in texts
     )
     for file, count in counts.items():
         if count > 1:
@@ -236,16 +116,16 @@ def check_distinct(files: Sequence[str | pathlib.Path]) -> None:
 
 
 def describe(source: Source | Mapping[str, Source]) -> str:
-    """Returns what a text came from, in words.
+    """Returns where a text came from, in words.
 
     >>> describe({'train': ['a.txt', 'b.txt'], 'valid': '-'})
     'train: a.txt, b.txt, valid: -'
     """
     if isinstance(source, Mapping):
         return ', '.join(f'{part}: {describe(source[part])}' for part in source)
-    if isinstance(source, (list, tuple)):
-        return ', '.join(describe(item) for item in source)
-    return os.fspath(source)
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source)
+    return ', '.join(describe(item) for item in source)
 
 
 def read(file: str | pathlib.Path, encoding: str) -> str:
@@ -260,17 +140,22 @@ def read(file: str | pathlib.Path, encoding: str) -> str:
 
 
 def _read_bytes(path: pathlib.Path) -> bytes:
-    if path.is_fifo():  # It is empty where nobody writes; or we would hang.
+    if path.is_fifo():  # Without a writer, a blocking read would hang.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), 'rb') as file:
             os.set_blocking(file.fileno(), True)
             return file.read()
-    with _opened(path) as file:
+    with opened(path) as file:
         return file.read()
 
 
 @contextlib.contextmanager
-def _opened(path: pathlib.Path) -> Iterator[BinaryIO]:
-    """Opens a file, which is decompressed if its name ends in `.gz`."""
+def opened(path: pathlib.Path) -> Iterator[BinaryIO | gzip.GzipFile]:
+    """Opens a file; one whose name ends in `.gz` is decompressed.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is not a gzip file, or is damaged.
+    """
     if path.suffix.lower() != '.gz':
         with open(path, 'rb') as file:
             yield file
@@ -285,17 +170,18 @@ def _opened(path: pathlib.Path) -> Iterator[BinaryIO]:
 
 
 def _decode(data: bytes, name: str, encoding: str) -> str:
-    _check_encoding(encoding)
+    check_encoding(encoding)
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         # Some codecs hand on only what follows the byte order mark.
         start = len(data) - len(error.object)
-        raise _wrong_encoding(error, start, name, encoding) from error
+        raise wrong_encoding(error, start, name, encoding) from error
     return text.removeprefix('\ufeff')  # the byte order mark
 
 
-def _check_encoding(encoding):
+def check_encoding(encoding: str) -> None:
+    """Raises ValueError if Python knows no text encoding of this name."""
     try:
         ''.encode(encoding)
     except LookupError as error:
@@ -305,8 +191,20 @@ def _check_encoding(encoding):
         ) from error
 
 
-def _wrong_encoding(error, start, name, encoding):
-    """Says which byte, of an object that begins at `start`, is wrong."""
+def wrong_encoding(
+    error: UnicodeDecodeError,
+    start: int,
+    name: str | pathlib.Path,
+    encoding: str,
+) -> ValueError:
+    """Returns the error that names the first byte that does not decode.
+
+    Args:
+        error: What the decoder raised.
+        start: Where in the file the bytes begin that it was given.
+        name: The file.
+        encoding: The encoding that was tried.
+    """
     return ValueError(
         f"'{name}' is not {encoding}: byte 0x{error.object[error.start]:02x} "
         f'at offset {start + error.start}. Say how it is encoded with '
@@ -328,7 +226,7 @@ def _python_text() -> str:
 
 
 def _named_text(name: str) -> bytes:
-    """Returns a named text from the cache, where it is put if need be."""
+    """Returns a named text, downloaded unless the cache has it."""
     text = NAMED_TEXTS[name]
     home = os.environ.get('KERAS_HOME') or '~/.keras'
     folder = pathlib.Path(home).expanduser().absolute() / 'datasets'
@@ -342,7 +240,7 @@ def _named_text(name: str) -> bytes:
         )
     try:
         return _download(text, path)
-    except Exception as error:  # `get_file` raises plain Exceptions.
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise OSError(
             f"Cannot download the text '{name}' ({error}). Fetch {text.url} by "
             f'hand ({text.num_bytes} bytes, sha256 {text.sha256}) and put it '
@@ -352,37 +250,30 @@ def _named_text(name: str) -> bytes:
 
 def _download(text: NamedText, path: pathlib.Path) -> bytes:
     """Downloads a text to a path; on failure leaves the path as it was."""
-    import tensorflow as tf  # late, as it takes seconds
-
     path.parent.mkdir(parents=True, exist_ok=True)
-    timeout = socket.getdefaulttimeout()
-    with contextlib.ExitStack() as stack:
-        # `get_file` leaves a wrong file where it is, so let that be elsewhere.
-        folder = stack.enter_context(
-            tempfile.TemporaryDirectory(dir=path.parent, prefix='.')
-        )
-        # It prints a progress bar, and without a timeout it may wait for ever.
-        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-        stack.callback(socket.setdefaulttimeout, timeout)
-        socket.setdefaulttimeout(_TIMEOUT_SECONDS)
-        partial = tf.keras.utils.get_file(
-            path.name,
-            text.url,
-            file_hash=text.sha256,
-            hash_algorithm='sha256',
-            cache_subdir=folder,
-        )
-        data = pathlib.Path(partial).read_bytes()
-        os.replace(partial, path)
+    with urllib.request.urlopen(text.url, timeout=_TIMEOUT_SECONDS) as response:
+        data = response.read(text.num_bytes + 1)
+    if hashlib.sha256(data).hexdigest() != text.sha256:
+        raise ValueError('the bytes received are not those of the text')
+    with files.replacing(path) as file:
+        file.write(data)
     return data
 
 
 def normalize(text: str, lowercase: bool, newlines: bool = False) -> str:
-    """Returns a text in lower case, with newlines alone as line ends, or both.
+    r"""Returns a text in lower case, with `\n` as line ends, or both.
+
+    >>> normalize('To be\r\n', lowercase=True, newlines=True)
+    'to be\n'
+
+    Args:
+        text: The text, not empty.
+        lowercase: Whether to turn it into lower case.
+        newlines: Whether to apply `normalize_newlines`.
 
     Raises:
-        TypeError: It is no str.
-        ValueError: It is empty.
+        TypeError: The text is not a str.
+        ValueError: The text is empty.
     """
     if not isinstance(text, str):
         raise TypeError(
@@ -405,11 +296,14 @@ def normalize_newlines(text: str) -> str:
 
 
 def check_lines(lines: Iterable[str]) -> list[str]:
-    """Returns the lines as a list.
+    """Returns lines as a list.
+
+    >>> check_lines(('to be', 'or not'))
+    ['to be', 'or not']
 
     Raises:
-        TypeError: They are one string, or one of them is no str.
-        ValueError: One has a newline in it.
+        TypeError: The lines are a single string, or one of them is not a str.
+        ValueError: A line contains a newline.
     """
     if isinstance(lines, str):
         raise TypeError(
@@ -425,7 +319,7 @@ def check_lines(lines: Iterable[str]) -> list[str]:
             )
         if '\n' in line:
             raise ValueError(
-                f'A line has no newline in it, but line {number} has: '
+                f'A line cannot contain a newline, but line {number} does: '
                 f"{line[:40]!r}. Split it with text.split('\\n')."
             )
     return lines
@@ -434,18 +328,18 @@ def check_lines(lines: Iterable[str]) -> list[str]:
 def read_column(text: str, column: int, name: str) -> list[str]:
     """Returns a column of a CSV file, each field on a single line.
 
+    >>> read_column('1,"to be",a', 2, 'play.csv')
+    ['to be']
+
     Args:
-        text: What is in the file.
+        text: The contents of the file.
         column: The number of the column, from 1 on.
-        name: Of the file, for errors.
+        name: The name of the file, for errors.
 
     Raises:
-        ValueError: There is no such column, or it is no CSV.
+        ValueError: A record has no such column, or the file is not CSV.
     """
-    if column < 1:
-        raise ValueError(
-            f'csv_column is {column}, but the columns are numbered from 1 on.'
-        )
+    column = checks.whole_number('csv_column', column)
     lines = []
     records = csv.reader(io.StringIO(text, newline=''), strict=True)
     limit = csv.field_size_limit(len(text) + 1)
@@ -459,7 +353,7 @@ def read_column(text: str, column: int, name: str) -> list[str]:
             lines += [' '.join(record[column - 1].split())] if record else []
     except csv.Error as error:
         raise ValueError(
-            f"'{name}' is no CSV file: {error}, in line {records.line_num}. "
+            f"'{name}' is not a CSV file: {error}, in line {records.line_num}. "
             f'Quote fields that hold commas, quotes or line ends (RFC 4180).'
         ) from error
     finally:
