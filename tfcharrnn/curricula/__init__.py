@@ -1,3 +1,40 @@
-"""Curricula: what a model is taught first, and what after that."""
+"""Curricula: what a model learns first, and what next."""
 
-from tfcharrnn.curricula.stages import *  # noqa: F403
+from tfcharrnn.curricula.lengths import growing_length, parse
+from tfcharrnn.curricula.mixtures import Mixture, mix
+from tfcharrnn.curricula.named import make
+from tfcharrnn.curricula.pools import (
+    competence,
+    easiest_first,
+    growing_vocabulary,
+    rarity,
+)
+from tfcharrnn.curricula.scheduled_sampling import ScheduledSampling
+from tfcharrnn.curricula.stages import (
+    Stage,
+    count_chars,
+    count_steps,
+    remaining,
+    train,
+)
+from tfcharrnn.curricula.strategies import STRATEGIES, levels
+
+__all__ = [
+    'STRATEGIES',
+    'Mixture',
+    'ScheduledSampling',
+    'Stage',
+    'competence',
+    'count_chars',
+    'count_steps',
+    'easiest_first',
+    'growing_length',
+    'growing_vocabulary',
+    'levels',
+    'make',
+    'mix',
+    'parse',
+    'rarity',
+    'remaining',
+    'train',
+]

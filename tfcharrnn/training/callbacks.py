@@ -9,11 +9,12 @@
 
 They are called in their order and share the metrics of a step, so one may use
 what an earlier one added. What must survive a restart they keep in
-`trainer.record`; those that do come before the checkpointer.
+`trainer.record.notes`; those that do come before the checkpointer.
 """
 
 from __future__ import annotations
 
+import datetime
 import importlib.util
 import json
 import math
@@ -21,15 +22,15 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
 from typing import TextIO
 
 import tensorflow as tf
 
-from tfcharrnn import files
-from tfcharrnn.generation import generator
-from tfcharrnn.text.vocabulary import Vocabulary
-from tfcharrnn.training.trainer import Callback, Dataset, Metrics, Trainer
+from tfcharrnn import checks, files
+from tfcharrnn.data import Dataset
+from tfcharrnn.training.metrics import Metrics
+from tfcharrnn.training.record import Waiting
+from tfcharrnn.training.trainer import Callback, Trainer
 
 _SECONDS_BETWEEN_LINES = 30.0
 
@@ -48,13 +49,16 @@ class every:
     """
 
     def __init__(self, steps: int, callback: Callback):
-        """Wraps `callback`; raises ValueError if `steps` is no whole number."""
-        if not steps >= 1 or steps % 1:
-            raise ValueError(
-                f'`steps` is {steps!r}, but a callback can be called every 1 '
-                'or more whole steps.'
-            )
-        self.call_every = int(steps)
+        """Wraps `callback`.
+
+        Args:
+            steps: The period.
+            callback: Any function of (trainer, metrics).
+
+        Raises:
+            ValueError: If `steps` is not a whole number above 0.
+        """
+        self.call_every = checks.whole_number('steps', steps)
         self._callback = callback
 
     def __call__(self, trainer: Trainer, metrics: Metrics) -> None:
@@ -84,8 +88,8 @@ class EarlyStopping:
     """Stops training when a metric has not fallen for `patience` calls.
 
     How long it has waited, and for what, is in `trainer.record`, and so in the
-    checkpoints: a restart does not start to wait anew. What is started again
-    when it has ended would train up to the next call, but for
+    checkpoints: a restart does not start to wait anew. A finished run that is
+    restarted would train until the next evaluation. Check first:
 
         if not stopping.has_waited(trainer):
             trainer.train(train, steps, [..., every(500, stopping)])
@@ -111,11 +115,7 @@ class EarlyStopping:
         Raises:
             ValueError: If `patience` is not positive.
         """
-        if not patience >= 1:
-            raise ValueError(
-                f'`patience` is {patience!r}, but must be 1 or more.'
-            )
-        self.patience = patience
+        self.patience = checks.whole_number('patience', patience)
         self._metric = metric
         self._min_delta = min_delta
 
@@ -127,22 +127,20 @@ class EarlyStopping:
                 f'{", ".join(sorted(metrics))}. Put `Evaluate` before it, with '
                 'the same period.'
             )
-        record = self._record(trainer)
-        if metrics[self._metric] < record['best'] - self._min_delta:
-            record.update(best=metrics[self._metric], waited=0)
+        waiting = self._waiting(trainer)
+        if metrics[self._metric] < waiting.best - self._min_delta:
+            waiting.best, waiting.waited = metrics[self._metric], 0
         else:
-            record['waited'] += 1
+            waiting.waited += 1
         if self.has_waited(trainer):
             trainer.stop_training = True
 
     def has_waited(self, trainer: Trainer) -> bool:
         """Whether it is time to stop; a restart knows before it trains."""
-        return self._record(trainer)['waited'] >= self.patience
+        return self._waiting(trainer).waited >= self.patience
 
-    def _record(self, trainer):
-        return trainer.record.setdefault(
-            f'early_stopping_{self._metric}', {'best': math.inf, 'waited': 0}
-        )
+    def _waiting(self, trainer):
+        return trainer.record.waiting.setdefault(self._metric, Waiting())
 
 
 class JsonLines:
@@ -161,7 +159,7 @@ class JsonLines:
         """Appends a line: the step and all metrics."""
         step = trainer.step
         if step <= self._last:
-            _keep_before(self._path, step, r'{"step": (\d{1,18})\b')
+            keep_before(self._path, step, r'{"step": (\d{1,18})\b')
         self._last = step
         # JSON knows no infinity, such as the perplexity of a bad start.
         numbers = {
@@ -214,83 +212,6 @@ class TensorBoard:
             path = os.path.join(self._log_dir, name)
             self._writers[name] = tf.summary.create_file_writer(path)
         return self._writers[name]
-
-
-class Sample:
-    """Lets the model write, at several temperatures, while it trains.
-
-    The texts go to a file, and to TensorBoard where one is given. They are a
-    function of the weights and the step; training is not touched.
-    """
-
-    def __init__(
-        self,
-        vocabulary: Vocabulary,
-        path: str | os.PathLike,
-        *,
-        prompt: str = '',
-        length: int = 300,
-        temperatures: Sequence[float] = (0.5, 0.8, 1.0),
-        stop: str | None = None,
-        tensorboard: TensorBoard | None = None,
-    ):
-        """Sets what to write, and where.
-
-        Args:
-            vocabulary: The characters that the model's ids stand for.
-            path: The file to append to, usually `model_dir/samples.txt`.
-            prompt: What each text starts with.
-            length: Characters to write after the prompt.
-            temperatures: One text for each.
-            stop: Where each text ends, if before its length: see
-                `generator.Options`.
-            tensorboard: Writes the texts as events, too.
-
-        Raises:
-            ValueError: If the prompt or `stop` has characters that the
-                vocabulary lacks, or a temperature is none.
-        """
-        # Now, not when hours of training are to be followed by a sample.
-        vocabulary.encode(prompt + (stop or ''))
-        for temperature in temperatures:
-            generator.Options(temperature=temperature, stop=stop)
-        self._vocabulary = vocabulary
-        self._path = os.fspath(path)
-        self._prompt = prompt
-        self._length = length
-        self._temperatures = tuple(temperatures)
-        self._stop = stop
-        self._tensorboard = tensorboard
-        self._generator: generator.Generator | None = None
-        self._last = math.inf
-
-    def __call__(self, trainer: Trainer, metrics: Metrics) -> None:
-        """Appends one text for each temperature, of the averaged weights."""
-        step = trainer.step
-        if self._generator is None:
-            self._generator = generator.Generator(
-                trainer.model, self._vocabulary
-            )
-        if step <= self._last:
-            _keep_before(self._path, step, r'==> step (\d{1,18}),')
-        self._last = step
-        with trainer.averaged():
-            texts = [
-                self._generator.generate(
-                    self._prompt,
-                    self._length,
-                    temperature=t,
-                    stop=self._stop,
-                    seed=step,
-                )
-                for t in self._temperatures
-            ]
-        for temperature, text in zip(self._temperatures, texts, strict=True):
-            heading = f'==> step {step}, temperature {temperature:g}'
-            files.append(self._path, f'{heading}\n{text}\n\n')
-            if self._tensorboard is not None:
-                name = f'temperature {temperature:g}'
-                self._tensorboard.text(trainer, name, text)
 
 
 class Progress:
@@ -369,9 +290,7 @@ class Progress:
         parts.append(f'{metrics["chars_per_second"]:,.0f} {units}/s')
         if self._seconds_per_step is not None:
             left = round((self._steps - step) * self._seconds_per_step)
-            parts.append(
-                f'{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left'
-            )
+            parts.append(f'{datetime.timedelta(seconds=left)} left')
         return ' | '.join(parts)
 
     def _write(self, line):
@@ -386,10 +305,17 @@ class Progress:
         self._stream.flush()
 
 
-def _keep_before(path: str, step: int, pattern: str) -> None:
+def keep_before(path: str | os.PathLike, step: int, pattern: str) -> None:
     """Cuts a file off at the first line that tells of `step` or later.
 
-    A last line without an end, left by a crash, goes too.
+    A last line without an end, left by a crash, goes too. So the file of a run
+    that went back to a checkpoint tells one story.
+
+    Args:
+        path: A text file; nothing happens if it is not there.
+        step: The first step that is not to be told of.
+        pattern: A regular expression for the begin of a line; its first group
+            is the number of a step.
     """
     if not os.path.exists(path):
         return

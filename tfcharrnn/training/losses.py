@@ -1,17 +1,15 @@
-"""Losses and metrics as pairs (sum, count), divided once, at the end.
+"""Losses as pairs (sum, count) over the characters that the mask lets through.
 
-A mean of means is wrong as soon as batches differ in size. So every loss here
-is a sum over the characters that the mask lets through, next to their number:
-pairs add up over batches, passes and replicas, and one division at the end is
-exact.
+Why they are pairs: see `training.metrics`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
+
+from tfcharrnn.data import Batch
 
 Sum = tuple[tf.Tensor, tf.Tensor]
 
@@ -71,49 +69,24 @@ def _masked_sum(values: tf.Tensor, mask: tf.Tensor) -> Sum:
     return total, tf.reduce_sum(tf.cast(mask, tf.float32))
 
 
-class Sums:
-    """Adds up pairs (sum, count) by name, and divides at the end.
+def of_next_character(
+    model: Any, batch: Batch, state: Any, training: Any
+) -> tuple[dict[str, Sum], Any]:
+    """Runs a model on a batch, and measures its predictions.
 
-    >>> sums = Sums()
-    >>> sums.add({'loss': (30.0, 10), 'accuracy': (4, 10)})
-    >>> sums.add({'loss': (0.0, 30), 'accuracy': (30, 30)})
-    >>> sums.means()['loss'], sums.means()['accuracy']
-    (0.75, 0.85)
+    Args:
+        model: Has `model(inputs, state, training=...)`, as `CharRNN` has.
+        batch: The batch.
+        state: The state before it.
+        training: Handed on to the model.
+
+    Returns:
+        The pairs (sum, count) 'loss', in nats, and 'accuracy', and the state
+        after the batch.
     """
-
-    def __init__(self, pairs: Mapping[str, tuple[float, float]] | None = None):
-        """Starts from nothing, or from the `pairs` of another one."""
-        self.pairs: dict[str, tuple[float, float]] = {}
-        self.add(pairs or {})
-
-    def add(self, pairs: Mapping[str, tuple[float, float]]) -> None:
-        """Adds a pair (sum, count) for each name, in double precision."""
-        for name, (total, count) in pairs.items():
-            old_total, old_count = self.pairs.get(name, (0.0, 0.0))
-            new = old_total + float(total), old_count + float(count)
-            self.pairs[name] = new
-
-    def means(self) -> dict[str, float]:
-        """Divides, and adds what follows from the loss.
-
-        Returns:
-            The mean for each name (NaN where nothing was counted); with a
-            'loss' in nats per character also 'bits_per_char', 'perplexity'
-            and 'num_chars'.
-        """
-        means = {
-            name: total / count if count else math.nan
-            for name, (total, count) in self.pairs.items()
-        }
-        if 'loss' in means:
-            means['bits_per_char'] = means['loss'] / math.log(2.0)
-            means['perplexity'] = _exp(means['loss'])
-            means['num_chars'] = int(self.pairs['loss'][1])
-        return means
-
-
-def _exp(nats: float) -> float:
-    try:
-        return math.exp(nats)
-    except OverflowError:
-        return math.inf
+    logits, state = model(batch.inputs, state, training=training)
+    pairs = {
+        'loss': cross_entropy(logits, batch.targets, batch.mask),
+        'accuracy': accuracy(logits, batch.targets, batch.mask),
+    }
+    return pairs, state

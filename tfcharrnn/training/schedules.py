@@ -25,6 +25,7 @@ import math
 import numbers
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 Schedule = Callable[[int | tf.Tensor | tf.Variable], tf.Tensor]
@@ -350,6 +351,37 @@ def parse(text: str) -> Schedule:
         schedules.append(_parse_piece(piece))
         boundaries.append(_parse_number(boundary, text))
     return join([*schedules, _parse_piece(last)], boundaries)
+
+
+def check_range(
+    name: str, schedule: Schedule, steps: int, high: float = math.inf
+) -> Schedule:
+    """Returns a schedule whose values are from 0 to `high`.
+
+    >>> schedule = check_range('rate', linear(1.0, 0.0, steps=4), steps=10)
+    >>> check_range('rate', linear(1.0, -1.0, steps=4), steps=10)
+    Traceback (most recent call last):
+    ValueError: `rate` is -0.5 at step 3, but must be from 0 up.
+
+    Args:
+      name: What it is called, for the error.
+      schedule: The schedule.
+      steps: The last step; where there are very many, not all are looked at.
+      high: The largest value that is allowed.
+
+    Raises:
+      ValueError: if a value is out of range, naming the first.
+    """
+    some = np.linspace(0, steps, min(steps, 100_000) + 1, dtype=np.int64)
+    values = np.broadcast_to(schedule(some), some.shape)
+    wrong = np.flatnonzero(~((values >= 0.0) & (values <= high)))
+    if len(wrong):
+        end = 'up' if high == math.inf else f'to {high:g}'
+        raise ValueError(
+            f'`{name}` is {values[wrong[0]]:g} at step {some[wrong[0]]:,}, '
+            f'but must be from 0 {end}.'
+        )
+    return schedule
 
 
 def _parse_piece(piece):

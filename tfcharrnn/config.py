@@ -1,0 +1,440 @@
+"""Every setting of a training run, once.
+
+    TextConfig       what is read, and how it is split
+    BatchConfig      how it is cut into batches, and in which order they come
+    ModelConfig      what is trained
+    OptimizerConfig  how its weights are updated
+    RunConfig        all of these, and how a run goes: one flag for each field
+
+The flags of the commands, `run.flags`, its digest and the message about what
+differs from an earlier run are derived from these fields. TensorFlow is not
+needed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import re
+from typing import Any, NamedTuple
+
+from tfcharrnn import fields
+from tfcharrnn.fields import number, numbers, switch, text, whole, word
+from tfcharrnn.rates import Dropout
+
+
+class Cell(NamedTuple):
+    """What is known of a cell without TensorFlow.
+
+    Attributes:
+        class_name: Its name in `nn.gates`, or in `nn.cells` if it has no fast
+            path.
+        num_gates: How many times U columns its input weights have.
+        is_recurrent: Whether it multiplies its state with weights, too.
+    """
+
+    class_name: str
+    num_gates: int
+    is_recurrent: bool = True
+
+
+CELLS = {
+    'gru': Cell('GRU', 3),
+    'lstm': Cell('LSTM', 4),
+    'mingru': Cell('MinGRU', 2, is_recurrent=False),
+    'vanilla': Cell('VanillaRNN', 1),
+}
+# The name of each optimizer's class in Keras.
+OPTIMIZERS = {
+    'adam': 'Adam',
+    'adamw': 'AdamW',
+    'adagrad': 'Adagrad',
+    'lion': 'Lion',
+    'nadam': 'Nadam',
+    'rmsprop': 'RMSprop',
+    'sgd': 'SGD',
+}
+HAVE_BETA_2 = 'adam', 'adamw', 'nadam'
+# Those that depend on the number of steps; any other is a schedule of values.
+LR_SCHEDULES = 'constant', 'linear', 'cosine'
+MAX_ROLLBACKS = 5
+DEFAULT_EPOCHS = 10
+
+
+def _dropout(name: str, value: Any) -> str:
+    """Checks dropout rates, and writes them as a flag has them."""
+    try:
+        Dropout.of(value)
+    except ValueError as error:
+        raise ValueError(f'`{name}` is {value!r}: {error}') from None
+    return str(value)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextConfig(fields.Settings):
+    """What is read, and how it is split; see `Corpus.load`."""
+
+    corpus: str = text(
+        'python',
+        'The text: a file, a pattern in quotes, a .gz file, - for standard '
+        "input, python for Python's language reference, or a text that is "
+        'downloaded once: shakespeare, nietzsche.',
+        may_change=True,  # A hash of the text is in the checkpoints.
+    )
+    valid_fraction: float = number(0.1, 'Share of the text to validate on.')
+    test_fraction: float = number(
+        0.0, 'Share of the text, its end, that stays unread.'
+    )
+    encoding: str = text('utf-8', 'The encoding of the text.')
+    lowercase: bool = switch(False, 'Turns the text into lower case.')
+    lines: bool = switch(
+        False,
+        'Trains on separate lines, such as headlines or names: a row is a '
+        'whole line, read from the zero state, and --seq_length is not used.',
+    )
+    csv_column: int | None = whole(
+        None,
+        'Trains on a column of CSV files, counted from 1; otherwise as '
+        '--lines.',
+    )
+    level: str = word(
+        'char',
+        'What the model reads and writes one by one. With word, everything '
+        'counted in characters is counted in words, marks and white space.',
+        ['char', 'word'],
+    )
+    num_words: int = whole(10_000, 'Words to know, with --level=word.')
+    normalize_newlines: bool = switch(False, r'Turns \r\n and \r into \n.')
+
+    def check_together(self) -> None:
+        """Refuses settings that contradict each other."""
+        self.refuse_ignored(
+            'num_words', self.level != 'word', '`level` is not word'
+        )
+        super().check_together()
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether the texts are lines, or fields of a CSV file."""
+        return self.lines or self.csv_column is not None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BatchConfig(fields.Settings):
+    """How a text is cut into batches, and in which order they come."""
+
+    batch_size: int = whole(64, 'Rows of a batch.')
+    seq_length: int = whole(
+        100, 'Characters of a row: how far gradients flow back.'
+    )
+    shuffle: bool = switch(
+        False,
+        'Chunks in random order, each from the zero state, instead of streams '
+        'that carry their state on.',
+    )
+    shift: bool = switch(
+        False, 'Cuts the streams at different places in each pass.'
+    )
+    curriculum: str | None = text(
+        None,
+        'Changes the batches in the course of training. '
+        'length:25@1000,50@3000,100 has rows of 25 characters up to step 1000, '
+        'of 50 up to step 3000, then of 100. With --epochs, it sees as many '
+        'characters as without.',
+    )
+    sampling_probability: str | None = text(
+        None,
+        "Scheduled sampling: how often an input is the model's own sample "
+        "instead of the text's character. A number, or a schedule such as "
+        'linear:0:0.5:5000, from 0 to 0.5 in 5000 steps.',
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig(fields.Settings):
+    """What is trained; see `CharRNN`."""
+
+    cell: str = word('gru', 'The recurrent cell.', CELLS)
+    rnn_units: int = whole(1024, 'Units of a layer.')
+    num_layers: int = whole(1, 'Recurrent layers.')
+    embedding_dim: int = whole(
+        256, 'Size of an embedding; 0 for one-hot inputs.', low=0
+    )
+    dropout: str = text(
+        '0',
+        "Dropout rate of each layer's outputs; or rates by location, such as "
+        'output:0.5,embedding:0.15,locked, of rows (characters), embedding, '
+        'layers, output, weights.',
+        check=_dropout,
+    )
+    tied: bool = switch(False, 'The logits share the weights of the embedding.')
+    residual: bool = switch(
+        False, 'Each layer but the first adds its inputs to its outputs.'
+    )
+    layer_norm: bool = switch(False, "Normalizes each layer's outputs.")
+    activation_penalty: float = number(
+        0.0, 'Weight of the mean square of the outputs.'
+    )
+    slowness_penalty: float = number(
+        0.0, 'Weight of the mean square of their change between characters.'
+    )
+    precision: str = word(
+        'auto',
+        'Type of the operands of matrix products; auto takes bfloat16 where '
+        'the hardware multiplies it.',
+        ['auto', 'float32', 'bfloat16'],
+    )
+
+    def check_together(self) -> None:
+        """Refuses settings that contradict each other."""
+        self.refuse_ignored(
+            'residual', self.num_layers == 1, '`num_layers` is 1'
+        )
+        rates = Dropout.of(self.dropout)
+        if rates.layers and self.num_layers == 1 and 'layers' in self.dropout:
+            raise ValueError(
+                f'`dropout` is {self.dropout!r}, but `num_layers` is 1: there '
+                'is nothing between layers to drop. Say output: for the last '
+                'one.'
+            )
+        if rates.locked and not (
+            rates.embedding or rates.layers or rates.output
+        ):
+            raise ValueError(
+                f'`dropout` is {self.dropout!r}, where there is nothing to '
+                'lock: give a rate of embedding, layers or output, as in '
+                'output:0.5,locked.'
+            )
+        super().check_together()
+
+    def least_parameters(self, vocab_size: int) -> int:
+        """Counts the parameters of a model, its biases and norms left out.
+
+        >>> ModelConfig().least_parameters(vocab_size=65)
+        4014080
+        """
+        cell, units = CELLS[self.cell], self.rnn_units
+        inputs = self.embedding_dim or vocab_size
+        width = inputs + units * (self.num_layers - 1)
+        width += units * self.num_layers if cell.is_recurrent else 0
+        embedding = vocab_size * self.embedding_dim
+        logits = 0 if self.tied else units * vocab_size
+        return cell.num_gates * units * width + embedding + logits
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimizerConfig(fields.Settings):
+    """How weights are updated."""
+
+    optimizer: str = word('adam', 'The optimizer, from Keras.', OPTIMIZERS)
+    learning_rate: float = number(1e-3, 'The highest learning rate.')
+    lr_schedule: str = text(
+        'constant',
+        'constant; linear or cosine, down to a twentieth at the last step; or '
+        'a schedule of values, such as 1e-3@2000,1e-4, which replaces '
+        '--learning_rate and --warmup_steps.',
+    )
+    warmup_steps: int = whole(
+        0, 'Steps in which the learning rate rises to its highest.', low=0
+    )
+    beta_2: float = number(
+        0.999,
+        'Decay rate of the second-moment estimate (adam, adamw, nadam), '
+        'below 1.',
+        below=1.0,
+    )
+    weight_decay: float | None = number(
+        None,
+        'Decay of matrices, not of biases, times the learning rate (arXiv '
+        '1711.05101). Default: 0, but 0.004 for adamw.',
+    )
+    clip_norm: float = number(
+        5.0, 'The largest norm of the gradient; 0 for no limit.'
+    )
+    average: float = number(
+        0.0,
+        'Evaluates, samples and generates with an exponential moving average '
+        'of the weights that decays by this factor, such as 0.999; 0 for the '
+        'weights themselves.',
+        below=1.0,
+    )
+    dropout_schedule: str | None = text(
+        None,
+        'A schedule that multiplies all dropout rates: linear:0:1:2000 raises '
+        'them from nothing in 2000 steps.',
+    )
+
+    def check_together(self) -> None:
+        """Refuses settings that contradict each other."""
+        has_values = self.lr_schedule not in LR_SCHEDULES
+        reason = '`lr_schedule` has values of its own'
+        self.refuse_ignored('learning_rate', has_values, reason)
+        self.refuse_ignored('warmup_steps', has_values, reason)
+        self.refuse_ignored(
+            'beta_2',
+            self.optimizer not in HAVE_BETA_2,
+            f'`optimizer` is {self.optimizer}, which does not take it',
+        )
+        super().check_together()
+
+
+# Dataclasses list the fields of the last base first.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig(OptimizerConfig, ModelConfig, BatchConfig, TextConfig):
+    """A training run: what `python -m tfcharrnn.train` takes as flags.
+
+    >>> config = RunConfig(corpus='bard.txt', rnn_units=512, epochs=4)
+    >>> config.folder.as_posix()
+    'runs/bard'
+    >>> RunConfig(rnn_units=0)
+    Traceback (most recent call last):
+    ValueError: `rnn_units` is 0, but must be a whole number from 1 up.
+    """
+
+    model_dir: str | None = text(
+        None, 'Folder of the run. Default: runs/CORPUS.', may_change=True
+    )
+    overwrite: bool = switch(
+        False,
+        'Deletes the run in --model_dir and starts anew.',
+        may_change=True,
+    )
+    epochs: int | None = whole(
+        None,
+        f'Passes over the text. Default: {DEFAULT_EPOCHS}.',
+        may_change=True,
+    )
+    steps: int | None = whole(
+        None, 'Steps, instead of --epochs.', may_change=True
+    )
+    seed: int = whole(
+        0,
+        'Seed of initial weights, order and dropout.',
+        low=0,
+        high=(1 << 31) - 1,
+    )
+    on_nonfinite: str = word(
+        'stop',
+        'What to do when the loss or a gradient is not finite: stop, or go '
+        'back to the last checkpoint and on at half of the learning rate, at '
+        f'most {MAX_ROLLBACKS} times in a run.',
+        ['stop', 'rollback'],
+        may_change=True,
+    )
+    early_stopping: int = whole(
+        0,
+        'Stops after so many evaluations without a better one; 0: never.',
+        low=0,
+        may_change=True,
+    )
+    eval_every: int | None = whole(
+        None,
+        'Steps between evaluations; 0: never. Default: a pass.',
+        low=0,
+        may_change=True,
+    )
+    save_every: int | None = whole(
+        None,
+        'Steps between checkpoints; 0: at the end only. Default: a pass.',
+        low=0,
+        may_change=True,
+    )
+    max_to_keep: int = whole(
+        5, 'Checkpoints to keep, besides the best.', may_change=True
+    )
+    sample_every: int | None = whole(
+        None,
+        'Steps between samples; 0: never. Default: a pass.',
+        low=0,
+        may_change=True,
+    )
+    prompt: str = text(
+        '',
+        r'How samples begin; \n is a newline.',
+        escaped=True,
+        may_change=True,
+    )
+    sample_length: int = whole(
+        300, 'Characters of a sample.', low=0, may_change=True
+    )
+    temperatures: tuple[float, ...] = numbers(
+        (0.5, 0.8, 1.0), 'Temperatures of the samples.', may_change=True
+    )
+    strategy: str = word(
+        'none',
+        "Shares the rows of a batch among this machine's GPUs (mirrored), or "
+        'among the machines in the variable TF_CONFIG.',
+        ['none', 'mirrored', 'multi_worker_mirrored'],
+        may_change=True,
+    )
+    deterministic: bool = switch(
+        False,
+        'Takes operations that add in one fixed order, where there is a '
+        'choice.',
+        may_change=True,
+    )
+
+    def check_together(self) -> None:
+        """Refuses settings that contradict each other."""
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError('Give `epochs` or `steps`, not both.')
+        if self.has_lines and (self.shuffle or self.shift):
+            raise ValueError(
+                '`shuffle` and `shift` are for a text in one piece; with '
+                '`lines` or `csv_column`, whose rows are shuffled lines, leave '
+                'them out.'
+            )
+        if self.dropout_schedule is not None and not Dropout.of(self.dropout):
+            raise ValueError(
+                '`dropout_schedule` multiplies `dropout`, which is 0: give a '
+                'dropout above 0, or leave the schedule out.'
+            )
+        if self.early_stopping and not self.validates:
+            raise ValueError(
+                '`early_stopping` needs evaluations: give a `valid_fraction` '
+                'and an `eval_every` above 0.'
+            )
+        workers = self.strategy == 'multi_worker_mirrored'
+        if workers and (self.overwrite or self.on_nonfinite == 'rollback'):
+            raise ValueError(
+                '`overwrite` and `on_nonfinite=rollback` are for one machine, '
+                'not for `strategy=multi_worker_mirrored`.'
+            )
+        super().check_together()
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """Where the run lies: `model_dir`, or a folder named after the text."""
+        if self.model_dir:
+            return pathlib.Path(self.model_dir)
+        name = pathlib.PurePath(self.corpus).name.split('.')[0]
+        name = re.sub(r'[^\w-]+', '', name).strip('-') or 'text'
+        return pathlib.Path('runs', name)
+
+    @property
+    def validates(self) -> bool:
+        """Whether the run measures itself on a part of its text."""
+        return self.valid_fraction > 0 and self.eval_every != 0
+
+    def go_on(self, given: dict[str, Any]) -> RunConfig:
+        """Returns these settings for a run that goes on, changed as given.
+
+        Args:
+            given: New values by name.
+
+        Raises:
+            ValueError: If a setting that decides what the run is differs.
+        """
+        if given.get('precision') == 'auto':
+            given = {k: v for k, v in given.items() if k != 'precision'}
+        changes = dict(given)
+        if {'epochs', 'steps'} & set(given):
+            changes = {'epochs': None, 'steps': None, **given}
+        if differences := fields.differences(self, given):
+            raise ValueError(
+                f"'{os.fspath(self.folder)}' holds a run with other settings: "
+                f'{"; ".join(differences)}. Leave them out to go on with it, '
+                'give another `model_dir`, or `overwrite` to delete it.'
+            )
+        return self.replace(**changes)

@@ -1,0 +1,1 @@
+"""Running: a training run that can be stopped anywhere and goes on."""

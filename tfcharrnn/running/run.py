@@ -1,0 +1,424 @@
+"""Run: a training run that can be killed anywhere and goes on."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import dataclasses
+import importlib.util
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from tfcharrnn import curricula, data, fields, files
+from tfcharrnn.config import DEFAULT_EPOCHS, RunConfig
+from tfcharrnn.generation.generator import Generator
+from tfcharrnn.generation.samples import Sample
+from tfcharrnn.nn.char_rnn import CharRNN
+from tfcharrnn.running import devices, signals
+from tfcharrnn.running.rollback import Rollback
+from tfcharrnn.text.corpus import Corpus
+from tfcharrnn.training import callbacks as events
+from tfcharrnn.training import model_dir as model_dirs
+from tfcharrnn.training import schedules
+from tfcharrnn.training.checkpointer import Checkpointer
+from tfcharrnn.training.metrics import Metrics
+from tfcharrnn.training.optimizers import make_optimizer
+from tfcharrnn.training.trainer import Callback, Trainer
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How training ended.
+
+    Attributes:
+        metrics: Of the last stage that was trained, as from `Trainer.train`;
+            empty if there was nothing to do.
+        checkpoint: The path of the checkpoint that was saved; None if there
+            was nothing to do.
+        reason: Why there is nothing left to train, and what goes on with it;
+            None if a signal or a callback stopped training before.
+        signal: The number of the signal that stopped it, or None.
+    """
+
+    metrics: Metrics
+    checkpoint: str | None
+    reason: str | None
+    signal: int | None = None
+
+
+class Run:
+    """What `python -m tfcharrnn.train` does, from Python.
+
+        config = RunConfig(corpus='bard.txt', model_dir='runs/bard', epochs=4)
+        tf.random.set_seed(config.seed)     # the initial weights of the command
+        run = Run(config)
+        run.train()
+        print(run.generator().generate('ROMEO: ', length=500))
+
+    It evaluates, keeps checkpoints and the best of them, writes samples and
+    metrics, stops early, goes back where a loss is not finite, and saves when
+    a signal stops it. Started again with the same config, after whatever end,
+    it goes on bit for bit.
+
+    Attributes:
+        config: The settings, 'auto' resolved.
+        corpus: The text.
+        stages: The datasets that it trains on.
+        steps: The step at which all is done.
+        model: What is trained.
+        trainer: What trains it.
+        restored: The checkpoint that it went on from; None: a fresh start.
+        is_chief: Whether this process is the one among the workers that
+            writes.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        *,
+        report: Callable[[float], None] | None = None,
+    ):
+        """Reads the text and makes the model; nothing is written yet.
+
+        Args:
+            config: The settings. A run that is in the folder already goes on,
+                and must have the same ones; see `settle`.
+            report: Called now and then while a large text is read, with the
+                share of the work that is done.
+
+        Raises:
+            OSError: If the text cannot be read.
+            ValueError: If it is too short or not in the encoding, or a setting
+                does not fit it or the machine.
+        """
+        self.strategy = devices.make_strategy(config.strategy)
+        self.is_chief = devices.is_chief(self.strategy)
+        self.corpus = Corpus.from_config(config, report=report)
+        self.stages = curricula.make(config, self.corpus)
+        batches = self.stages[-1].dataset
+        if isinstance(batches, data.Streams):  # Which a curriculum lets grow.
+            config = config.replace(seq_length=batches.seq_length)
+        if config.precision == 'auto':
+            config = config.replace(precision=_settled_precision(config))
+        self.config = config
+        self.steps = config.steps or curricula.count_steps(
+            self.stages, (config.epochs or DEFAULT_EPOCHS) * batches.num_chars
+        )
+        vocabulary = self.corpus.vocabulary
+        vocabulary.encode(config.prompt)  # Raises now, not after an epoch.
+        devices.check_memory(config, len(vocabulary))
+        with self.strategy.scope():
+            self._rate_share = tf.Variable(1.0, trainable=False)
+            self.model = _make_model(config, len(vocabulary))
+            self.trainer = self._make_trainer()
+        self.restored: str | None = None
+        self._checkpointer: Checkpointer | None = None
+
+    @property
+    def batches_per_pass(self) -> int:
+        """The number of batches in a pass of the last stage's dataset."""
+        return len(self.stages[-1].dataset)
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Run]:
+        """Locks the folder and goes on from its last checkpoint.
+
+        `train` does it by itself; with this, one can look before.
+
+        Raises:
+            BlockingIOError: If another process trains there.
+            ValueError: If the folder holds another run.
+        """
+        if self._checkpointer is not None:
+            yield self
+            return
+        folder = self.config.folder
+        model_dirs.check_inside(folder)
+        if not self.config.overwrite:
+            self._check_same_settings(folder)
+        with contextlib.ExitStack() as stack:
+            if self.is_chief:
+                stack.enter_context(files.locked(folder))
+            if self.config.overwrite:
+                model_dirs.delete_run(folder)
+            with model_dirs.blaming_settings(folder):
+                self._checkpointer = self._restore(folder)
+            stack.callback(setattr, self, '_checkpointer', None)
+            self._check_record(folder)
+            yield self
+
+    def train(
+        self,
+        callbacks: Iterable[Callback] = (),
+        *,
+        progress: Callback | None = None,
+    ) -> Outcome:
+        """Trains until all is done, or a callback or a signal stops it; saves.
+
+        Args:
+            callbacks: As for `Trainer.train`, besides those of the run.
+            progress: Called after each loop of steps, and with the metrics of
+                each validation, such as `callbacks.Progress`.
+
+        Returns:
+            How it ended.
+
+        Raises:
+            FloatingPointError: If a loss is not finite, and `on_nonfinite` is
+                stop or did not help.
+            ConnectionError: If another worker cannot be reached any more.
+            OSError: If a checkpoint cannot be written; those from before are
+                as they were.
+        """
+        with self.opened():
+            reason = self.reason_to_end()
+            if reason is not None:
+                return Outcome({}, None, reason)
+            model_dirs.write_settings(self._checkpointer.model_dir, self.config)
+            return self._train(list(callbacks), progress)
+
+    def generator(self, checkpoint: str | None = None) -> Generator:
+        """Returns a generator with a checkpoint of this run.
+
+        Args:
+            checkpoint: As for `Generator.from_checkpoint`.
+        """
+        return Generator.from_checkpoint(self.config.folder, checkpoint)
+
+    def reason_to_end(self) -> str | None:
+        """Says why there is nothing left to train; None if there is."""
+        if self.trainer.step >= self.steps:
+            return (
+                f'All {self.steps:,} steps are made; a larger `steps` or '
+                '`epochs` goes on.'
+            )
+        patience = self.config.early_stopping
+        if patience and events.EarlyStopping(patience).has_waited(self.trainer):
+            return (
+                f'Training stopped early at step {self.trainer.step:,}, after '
+                f'{patience} evaluations without a better one; a larger '
+                '`early_stopping`, or 0, goes on.'
+            )
+        return None
+
+    def _train(self, callbacks, progress):
+        """Trains through all stages, back to a checkpoint where need be."""
+        checkpointer, trainer = self._checkpointer, self.trainer
+        rollback = Rollback(
+            checkpointer,
+            self._rate_share,
+            self.config.on_nonfinite == 'rollback',
+        )
+        periodic = self._periodic(progress)
+        calls = [*([progress] if progress else []), *callbacks]
+        calls += [events.every(*each) for each in periodic]
+        with signals.noted() as caught:
+
+            def stop_if_caught(trainer, _):
+                trainer.stop_training |= bool(caught)
+
+            calls.append(stop_if_caught)
+            while True:
+                try:
+                    metrics = curricula.train(
+                        trainer, self.stages, self.steps, calls
+                    )
+                    reason = self.reason_to_end()
+                    if reason is not None:
+                        _call_at_the_end(trainer, periodic)
+                    path = checkpointer.save()
+                    break
+                except FloatingPointError as error:
+                    rollback(error)
+                except tf.errors.UnavailableError as error:
+                    raise ConnectionError(
+                        'Another worker has died, or cannot be reached any '
+                        'more. Start all of them again as before: they go on '
+                        'from the last checkpoint.'
+                    ) from error
+        number = caught[0] if caught and reason is None else None
+        return Outcome(metrics, path, reason, number)
+
+    def _periodic(self, progress):
+        """Returns (period, callback) for all that happens now and then."""
+        config, checkpointer = self.config, self._checkpointer
+        folder = pathlib.Path(checkpointer.model_dir)
+        evaluated = self._period(config.eval_every)
+        reported = evaluated or self.batches_per_pass
+        tensorboard = None
+        if importlib.util.find_spec('tensorboard') is not None:
+            tensorboard = events.TensorBoard(folder)
+        result = []
+        if len(self.corpus.valid) > 1:
+            valid = data.evaluation_batches(
+                self.corpus,
+                'valid',
+                seq_length=config.seq_length,
+                batch_size=config.batch_size if self.corpus.has_lines else None,
+            )
+            result.append((evaluated, events.Evaluate(valid)))
+            result.append((evaluated, checkpointer.keep_best))
+            if config.early_stopping:
+                stopping = events.EarlyStopping(config.early_stopping)
+                result.append((evaluated, stopping))
+        json_lines = events.JsonLines(folder / model_dirs.METRICS)
+        result += [(reported, each) for each in (json_lines, progress) if each]
+        if tensorboard is not None:
+            result.append((reported, tensorboard))
+        sample = Sample(
+            self.corpus.vocabulary,
+            folder / model_dirs.SAMPLES,
+            prompt=config.prompt,
+            length=config.sample_length,
+            temperatures=config.temperatures,
+            tensorboard=tensorboard,
+        )
+        result.append((self._period(config.sample_every), sample))
+        save = self._period(config.save_every)
+        result.append((save, self._save_unless_last))
+        return [(period, callback) for period, callback in result if period]
+
+    def _period(self, steps):
+        return self.batches_per_pass if steps is None else steps
+
+    def _save_unless_last(self, trainer, metrics):
+        # A checkpoint of the last step means that all is done, the callbacks
+        # at the end too. A run killed before then repeats its last steps.
+        if self.reason_to_end() is None:
+            self._checkpointer(trainer, metrics)
+
+    def _make_trainer(self):
+        config = self.config
+        optimizer = make_optimizer(config, self.steps, share=self._rate_share)
+        options: dict[str, Any] = {
+            'clip_norm': config.clip_norm or None,
+            'average': config.average or None,
+            'dropout_schedule': self._schedule('dropout_schedule'),
+            'seed': config.seed,
+        }
+        probability = self._schedule('sampling_probability')
+        if probability is None:
+            return Trainer(self.model, optimizer, **options)
+        return curricula.ScheduledSampling(
+            self.model, optimizer, probability, **options
+        )
+
+    def _schedule(self, name):
+        """Returns the schedule in a setting, whose values are from 0 to 1."""
+        text = getattr(self.config, name)
+        if text is None:
+            return None
+        schedule = schedules.parse(text)
+        return schedules.check_range(name, schedule, self.steps, 1.0)
+
+    def _restore(self, folder):
+        checkpointer = Checkpointer(
+            folder,
+            self.trainer,
+            self.corpus.vocabulary,
+            max_to_keep=self.config.max_to_keep,
+        )
+        self.restored = checkpointer.restore()
+        if not self.is_chief:
+            # All take part in a save, but only the chief's is kept.
+            checkpointer.model_dir = tempfile.mkdtemp()
+            atexit.register(
+                shutil.rmtree, checkpointer.model_dir, ignore_errors=True
+            )
+        return checkpointer
+
+    def _check_same_settings(self, folder):
+        """Refuses to go on with other settings than those of the folder."""
+        if not model_dirs.has_settings(folder):
+            return
+        model_dirs.read_settings(folder).go_on(
+            {
+                name: getattr(self.config, name)
+                for name in fields.settings_of(RunConfig)
+            }
+        )
+
+    def _check_record(self, folder):
+        """Refuses to go on with another text, or settings that were lost."""
+        record = self.trainer.record
+        text, settings = self.corpus.digest(), self.config.digest()
+        record.text = record.text or text
+        record.settings = record.settings or settings
+        if record.text != text:
+            raise ValueError(
+                f"The text '{self.corpus.source}', named by `corpus` or "
+                f'{model_dirs.RUN_FLAGS}, is not the one that this run began '
+                'with. Give that one, another `model_dir`, or `overwrite`.'
+            )
+        if record.settings != settings:
+            path = os.path.join(folder, model_dirs.RUN_FLAGS)
+            raise ValueError(
+                f"'{path}' is missing or was changed: its settings are not "
+                'those that the run began with. Give all that were given then, '
+                'another `model_dir`, or `overwrite`.'
+            )
+
+
+def settle(given: dict[str, Any]) -> RunConfig:
+    """Returns the settings of a run that begins, or that goes on.
+
+    What is not given is taken from the run in the folder, if there is one.
+
+    Args:
+        given: Settings by name, such as `{'model_dir': 'runs/bard'}`.
+
+    Raises:
+        ValueError: If a setting is out of bounds, contradicts another one, or
+            decides what the run is and differs from it.
+    """
+    config = RunConfig(
+        **{
+            name: given[name]
+            for name in ('corpus', 'model_dir', 'overwrite')
+            if name in given
+        }
+    )
+    if config.overwrite or not model_dirs.has_settings(config.folder):
+        return RunConfig(**given)
+    saved = model_dirs.read_settings(config.folder)
+    return saved.go_on({**given, 'model_dir': str(config.folder)})
+
+
+def _settled_precision(config: RunConfig) -> str:
+    """Returns the precision of the run in the folder, or the machine's best."""
+    if not config.overwrite and model_dirs.has_settings(config.folder):
+        saved = model_dirs.read_settings(config.folder).precision
+        if saved != 'auto':
+            return saved
+    return devices.fast_precision()
+
+
+def _make_model(config: RunConfig, vocab_size: int) -> CharRNN:
+    return CharRNN(
+        vocab_size,
+        config.embedding_dim or None,
+        config.rnn_units,
+        config.num_layers,
+        config.cell,
+        compute_dtype=config.precision,
+        dropout=config.dropout,
+        tied=config.tied,
+        residual=config.residual,
+        layer_norm=config.layer_norm,
+        activation_penalty=config.activation_penalty,
+        slowness_penalty=config.slowness_penalty,
+    )
+
+
+def _call_at_the_end(trainer, periodic):
+    """Calls those whose period does not end with the last step."""
+    metrics = {period: trainer.metrics_since(period) for period, _ in periodic}
+    for period, callback in periodic:
+        if metrics[period]:
+            callback(trainer, metrics[period])

@@ -1,0 +1,301 @@
+"""Checkpoints: the bytes that training goes on from, and how they are read.
+
+    ckpt-500.index, ckpt-500.data-*   weights, slots, the step: TensorFlow's
+    .../progress                      record, windows and state: JSON and arrays
+    checkpoint                        TensorFlow's list of them
+
+TensorFlow keeps a CRC-32C of each block and tensor; the digest of a model and
+its vocabulary tells a file of another model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from google.protobuf import text_format
+
+from tfcharrnn import files
+from tfcharrnn.text.vocabulary import Vocabulary
+from tfcharrnn.training.metrics import Windows
+from tfcharrnn.training.record import Record
+
+_Result = TypeVar('_Result')
+
+# Ends the name of a copy that is kept while a checkpoint is written anew.
+BEFORE = '-before'
+# The key of the averages of the weights, where there are any.
+AVERAGES = 'averages'
+_NAME = re.compile(rf'ckpt-(\d{{1,18}})({BEFORE})?')
+_PROGRESS_KEY = 'progress/.ATTRIBUTES/py_state'
+_LIST = 'checkpoint'
+_MAX_LIST_CHARS = 1 << 20
+_new_list = tf.compat.v1.train.generate_checkpoint_state_proto
+
+
+class Progress(tf.train.experimental.PythonState):
+    """What a trainer goes on from besides variables, as bytes; no pickle."""
+
+    def __init__(self, trainer: Any, vocabulary: Vocabulary):
+        """Takes the trainer that is saved and restored."""
+        super().__init__()
+        self._trainer = trainer
+        self._vocabulary = vocabulary
+
+    def serialize(self) -> bytes:
+        """Writes record, windows and state, and what model they are of."""
+        trainer = self._trainer
+        document = {
+            'model': self._digest(),
+            'record': trainer.record.to_json(),
+            'windows': trainer.windows.pairs,
+        }
+        arrays = {
+            f'state_{i}': array
+            for i, array in enumerate(trainer.state_arrays())
+        }
+        text = np.frombuffer(json.dumps(document).encode(), np.uint8)
+        buffer = io.BytesIO()
+        np.savez(buffer, progress=text, **arrays)
+        return buffer.getvalue()
+
+    def deserialize(self, serialized: bytes) -> None:
+        """Lets the trainer go on from what `serialize` wrote."""
+        document, state = _parse(serialized)
+        _check_digest(document, self._digest())
+        self._trainer.restore(
+            _record_of(document), Windows(document['windows']), state
+        )
+
+    def _digest(self):
+        return digest(self._trainer.model.config, self._vocabulary)
+
+
+def digest(config: dict[str, Any], vocabulary: Vocabulary) -> str:
+    """Returns what tells a model and its vocabulary from all others."""
+    return files.checksum([config, list(vocabulary.tokens)])
+
+
+def read(
+    checkpoint: tf.train.Checkpoint, path: str, *, partial: bool = False
+) -> None:
+    """Restores objects from a file.
+
+    Args:
+        checkpoint: The objects; all of them must be in the file.
+        path: The file, without an ending.
+        partial: Whether more may be in the file.
+
+    Raises:
+        ValueError: If the file is damaged, or of another model or optimizer.
+    """
+    with _naming(path):
+        status = checkpoint.read(path)
+        if partial:
+            status.assert_existing_objects_matched().expect_partial()
+        else:
+            status.assert_consumed()
+
+
+def load_weights(model: Any, path: str, expected: str) -> None:
+    """Reads the weights of a model, or their averages where there are any.
+
+    Args:
+        model: The model, whose weights are replaced.
+        path: The file, without an ending.
+        expected: The `digest` of model and vocabulary.
+
+    Raises:
+        ValueError: If the file is damaged, or of another model.
+    """
+    read(tf.train.Checkpoint(model=model), path, partial=True)
+    with _naming(path):
+        names = tf.train.load_checkpoint(path).get_variable_to_shape_map()
+        document = _read_progress(path)
+        if document is not None:
+            _check_digest(document, expected)
+    if any(name.startswith(AVERAGES) for name in names):
+        averages = {AVERAGES: list(model.trainable_variables)}
+        read(tf.train.Checkpoint(**averages), path, partial=True)
+
+
+def read_record(path: str) -> Record:
+    """Reads the record in a checkpoint; a new one, if there is none.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    with _naming(path):
+        document = _read_progress(path)
+        return Record() if document is None else _record_of(document)
+
+
+def size_in_bytes(path: str) -> int:
+    """Returns the size of the files with the tensors of a checkpoint."""
+    parts = pathlib.Path(path).parent.glob(f'{os.path.basename(path)}.data-*')
+    return sum(part.stat().st_size for part in parts)
+
+
+def candidates(directory: str) -> list[str]:
+    """Returns paths of checkpoints, the one to go on from first.
+
+    Those that TensorFlow's list names come first; the others that are there
+    follow from the newest on.
+
+    Raises:
+        ValueError: If the list is damaged and there is no checkpoint.
+    """
+    names, problem = _names(directory)
+    path = os.path.join(directory, _LIST)
+    if problem and names:
+        logging.warning("'%s' %s. Going on from '%s'.", path, problem, names[0])
+    elif problem and os.path.exists(path):
+        raise ValueError(
+            f"'{path}' {problem}, and there is no checkpoint. Restore them "
+            'from a copy, or delete this file to start anew.'
+        )
+    return [os.path.join(directory, name) for name in names]
+
+
+def write_list(directory: str, last: str | None) -> None:
+    """Writes TensorFlow's list of checkpoints anew: of those that are there.
+
+    Args:
+        directory: Where they are.
+        last: The one that is to be deleted last; None: the newest.
+    """
+    names = [n for n in _names(directory)[0] if not n.endswith(BEFORE)][::-1]
+    name = last and os.path.basename(last)
+    if name in names:
+        names.append(names.pop(names.index(name)))
+    if names:
+        # Without a time they would never be deleted.
+        state = _new_list('/', names[-1], names, [1.0] * len(names))
+        text = text_format.MessageToString(state)
+        files.write(os.path.join(directory, _LIST), text)
+
+
+def first_good(
+    paths: list[str], read: Callable[[str], _Result]
+) -> tuple[str, _Result]:
+    """Reads the first checkpoint that can be read.
+
+    Args:
+        paths: At least one, the best choice first.
+        read: Reads one, or raises ValueError.
+
+    Returns:
+        The path of the first that could be read, and the result.
+
+    Raises:
+        ValueError: The error of the first, if none can be read.
+    """
+    first_error = None
+    for path in paths:
+        try:
+            result = read(path)
+        except ValueError as error:
+            first_error = first_error or error
+            continue
+        if first_error is not None:
+            logging.warning("%s Going on from '%s'.", first_error, path)
+        return path, result
+    assert first_error is not None, 'There are no paths.'
+    raise first_error
+
+
+def _read_progress(path):
+    """Returns the document in a checkpoint; None if there is none."""
+    reader = tf.train.load_checkpoint(path)
+    if _PROGRESS_KEY not in reader.get_variable_to_shape_map():
+        return None
+    return _parse(reader.get_tensor(_PROGRESS_KEY))[0]
+
+
+def _parse(serialized):
+    """Returns the JSON document, and the arrays of the state."""
+    with np.load(io.BytesIO(serialized), allow_pickle=False) as arrays:
+        document = json.loads(arrays['progress'].tobytes())
+        count = len(arrays.files) - 1
+        return document, [arrays[f'state_{i}'] for i in range(count)]
+
+
+def _record_of(document):
+    # Version 0.1 kept the place in the data beside the record.
+    is_old = 'position' in document
+    return Record.from_json(document if is_old else document['record'])
+
+
+def _check_digest(document, expected):
+    if document.get('model', expected) != expected:
+        raise ValueError(
+            'it was saved with another model.json or vocabulary.json.'
+        )
+
+
+def _names(directory):
+    """Returns names of checkpoints, and what is wrong with their list."""
+    numbers = {}
+    for path in pathlib.Path(directory).glob('ckpt-*.index'):
+        if match := _NAME.fullmatch(path.stem):
+            numbers[path.stem] = int(match[1]), not match[2]
+    by_number = sorted(numbers, key=numbers.__getitem__, reverse=True)
+    listed, problem = _read_list(os.path.join(directory, _LIST))
+    if not problem and listed[0] not in numbers:
+        gone = os.path.join(directory, listed[0])
+        problem = f"names '{gone}', which is gone"
+    names = dict.fromkeys([*([] if problem else listed), *by_number])
+    return [name for name in names if name in numbers], problem
+
+
+def _read_list(path):
+    """Returns the names in TensorFlow's list, and what is wrong with it."""
+    try:
+        with open(path, encoding='utf-8', errors='replace') as file:
+            text = file.read(_MAX_LIST_CHARS)
+    except FileNotFoundError:
+        return [], 'is missing'
+    state = _new_list('/', '')
+    state.Clear()
+    try:
+        text_format.Parse(text, state)
+    except text_format.ParseError:
+        return [], 'is damaged'
+    names = list(state.all_model_checkpoint_paths)
+    if not names or state.model_checkpoint_path != names[-1]:
+        return [], 'is damaged'
+    # Wherever the directory was when they were written.
+    return [os.path.basename(name) for name in reversed(names)], None
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Lets an error that reading a checkpoint raises name it."""
+    try:
+        yield
+    # IndexError: the file with the data is too short.
+    except (
+        AssertionError,
+        EOFError,
+        IndexError,
+        KeyError,
+        OSError,
+        TypeError,
+        ValueError,
+        zipfile.BadZipFile,
+        tf.errors.OpError,
+    ) as error:
+        raise ValueError(
+            f"The checkpoint '{path}' is damaged, or of another model or "
+            f'optimizer: {files.reason(error).rstrip(". ")}.'
+        ) from error

@@ -1,0 +1,222 @@
+"""Checkpointer: saves all that training goes on from, and restores it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import shutil
+
+import tensorflow as tf
+from absl import logging
+
+from tfcharrnn import checks, files
+from tfcharrnn.text.vocabulary import Vocabulary
+from tfcharrnn.training import checkpoint as checkpoints
+from tfcharrnn.training import model_dir as model_dirs
+from tfcharrnn.training.metrics import Metrics
+from tfcharrnn.training.trainer import Trainer
+
+
+class Checkpointer:
+    """Saves all that training goes on from, and restores it bit for bit.
+
+        model_dir/  model.json  vocabulary.json     what was trained
+                    checkpoint  ckpt-*              the latest few
+                    best/                           the best on validation
+
+    A checkpoint holds weights, the optimizer's slots, the step, the carried
+    state and the record of the run. A Checkpointer is itself a callback, to be
+    used with `callbacks.every`: then, where the metrics have a 'valid_loss'
+    that is the smallest yet, the checkpoint is kept as the best one, too. A
+    crash in the middle of a save, a full disk included, leaves the checkpoints
+    from before as they were.
+
+        >>> import tempfile
+        >>> from tfcharrnn import CharRNN, Trainer, Vocabulary
+        >>> def start():
+        ...     rnn = CharRNN(3, embedding_dim=2, rnn_units=4)
+        ...     return Trainer(rnn, tf.keras.optimizers.Adam())
+        >>> model_dir, vocabulary = tempfile.mkdtemp(), Vocabulary('abc')
+        >>> checkpointer = Checkpointer(model_dir, start(), vocabulary)
+        >>> checkpointer.restore() is None
+        True
+        >>> path = checkpointer.save()
+        >>> Checkpointer(model_dir, start(), vocabulary).restore() == path
+        True
+
+    Attributes:
+        model_dir: Where it saves.
+        trainer: What it saves.
+        vocabulary: The characters that the model's ids stand for.
+    """
+
+    def __init__(
+        self,
+        model_dir: str | os.PathLike,
+        trainer: Trainer,
+        vocabulary: Vocabulary,
+        *,
+        max_to_keep: int = 5,
+    ):
+        """Prepares saving to `model_dir`; nothing is written yet.
+
+        Args:
+            model_dir: A directory; made, with its parents, when first saved.
+            trainer: The `Trainer`, whose model has a `config`.
+            vocabulary: The characters that the model's ids stand for.
+            max_to_keep: How many of the latest checkpoints to keep.
+
+        Raises:
+            ValueError: If `model_dir` holds a model with another vocabulary,
+                architecture or optimizer; it says which differ. Or if one of
+                its files is damaged, the vocabulary is not of the model's size,
+                or nothing is to be kept.
+        """
+        self._max_to_keep = checks.whole_number('max_to_keep', max_to_keep)
+        self.model_dir = os.fspath(model_dir)
+        self.trainer = trainer
+        self.vocabulary = vocabulary
+        model_dirs.check_same(
+            model_dir, trainer.model, trainer.optimizer, vocabulary
+        )
+        known = getattr(trainer.model, 'vocab_size', len(vocabulary))
+        if known != len(vocabulary):
+            raise ValueError(
+                f'The model knows {known} characters, but the vocabulary has '
+                f'{len(vocabulary)}: make the model with '
+                '`vocab_size=len(vocabulary)`.'
+            )
+        averages = trainer.averages.variables
+        self._checkpoint = tf.train.Checkpoint(
+            model=trainer.model,
+            optimizer=trainer.optimizer,
+            step=trainer.step_variable,
+            progress=checkpoints.Progress(trainer, vocabulary),
+            **({checkpoints.AVERAGES: averages} if averages else {}),
+        )
+        self._managers: dict[str, tf.train.CheckpointManager] = {}
+        self._restored: str | None = None
+        self._saved: tuple[int, str] | None = None
+
+    def __call__(self, trainer: Trainer, metrics: Metrics) -> None:
+        """Saves, and keeps the best: a callback."""
+        # The best first: the latest checkpoint names it.
+        self.keep_best(trainer, metrics)
+        self.save()
+
+    def keep_best(self, trainer: Trainer, metrics: Metrics) -> None:
+        """Saves in `best/` if 'valid_loss' is the smallest yet: a callback."""
+        best = trainer.record.best
+        if metrics.get('valid_loss', best.loss) < best.loss:
+            best.loss, best.step = metrics['valid_loss'], trainer.step
+            self._write(os.path.join(self.model_dir, model_dirs.BEST), 1)
+
+    def save(self) -> str:
+        """Saves a checkpoint at the trainer's step and returns its path.
+
+        Raises:
+            FloatingPointError: If a weight is not finite; nothing is written.
+            OSError: If it cannot be written, the disk being full for instance;
+                the checkpoints from before are as they were.
+        """
+        if self._restored is None or self._saved != self._now():
+            self._restored = self._write(self.model_dir, self._max_to_keep)
+            self._saved = self._now()
+        return self._restored
+
+    def restore(self) -> str | None:
+        """Goes on from the latest checkpoint that is undamaged.
+
+        Returns:
+            Its path, or None where there is none: a fresh start. The learning
+            rate is restored too; to go on with another one, assign it now.
+
+        Raises:
+            ValueError: If no checkpoint is undamaged and of this model and
+                optimizer.
+        """
+        # Made now, so that nothing of the file is left over.
+        self._checkpoint.save_counter  # noqa: B018
+        paths = checkpoints.candidates(self.model_dir)
+        if not paths:
+            return None
+        self._restored, _ = checkpoints.first_good(
+            paths, lambda path: checkpoints.read(self._checkpoint, path)
+        )
+        self._saved = self._now()
+        logging.info('Restored %s', self._restored)
+        return self._restored
+
+    def _write(self, directory, max_to_keep):
+        """Writes a checkpoint; those from before are safe until it is there."""
+        self._check_finite()
+        trainer = self.trainer
+        path = os.path.join(directory, f'ckpt-{trainer.step}')
+        try:
+            model_dirs.describe(
+                self.model_dir,
+                trainer.model,
+                trainer.optimizer,
+                self.vocabulary,
+            )
+            os.makedirs(directory, exist_ok=True)
+            if directory not in self._managers:
+                checkpoints.write_list(directory, self._restored)
+                self._managers[directory] = tf.train.CheckpointManager(
+                    self._checkpoint, directory, max_to_keep
+                )
+            _keep_before(path)
+            manager = self._managers[directory]
+            manager.save(checkpoint_number=trainer.step)
+        except tf.errors.UnavailableError:  # It is a worker that is missing.
+            _sweep(directory, 'ckpt-*_temp')
+            raise
+        except (OSError, tf.errors.OpError) as error:
+            _sweep(directory, 'ckpt-*_temp')
+            raise OSError(
+                f"The checkpoint '{path}' could not be written: "
+                f'{files.reason(error).rstrip(". ")}. What was saved before is '
+                'as it was.'
+            ) from error
+        _sweep(directory, 'ckpt-*_temp', f'ckpt-*{checkpoints.BEFORE}.*')
+        return path
+
+    def _check_finite(self):
+        """Raises if there is a weight with which nobody could go on."""
+        trainer = self.trainer
+        for variable in (
+            *trainer.model.variables,
+            *trainer.optimizer.variables,
+        ):
+            value = tf.convert_to_tensor(variable)
+            if value.dtype.is_floating and not tf.reduce_all(
+                tf.math.is_finite(value)
+            ):
+                raise FloatingPointError(
+                    f'The variable {variable.name!r} is not finite at step '
+                    f'{trainer.step}, so it was not saved; checkpoints are as '
+                    'they were. Go on from the last one with a smaller '
+                    'learning rate.'
+                )
+
+    def _now(self):
+        """Returns what has changed where a checkpoint must be saved anew."""
+        trainer = self.trainer
+        return trainer.step, json.dumps(trainer.record.to_json())
+
+
+def _keep_before(path: str) -> None:
+    """Copies a checkpoint that is to be written once more."""
+    for part in pathlib.Path(path).parent.glob(f'{os.path.basename(path)}.*'):
+        shutil.copyfile(part, f'{path}{checkpoints.BEFORE}{part.suffix}')
+
+
+def _sweep(directory: str, *patterns: str) -> None:
+    """Deletes what a save, perhaps an interrupted one, has left."""
+    for pattern in patterns:
+        for path in pathlib.Path(directory).glob(pattern):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)

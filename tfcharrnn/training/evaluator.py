@@ -1,0 +1,105 @@
+"""Evaluator: measures a model on a dataset; no optimizer is needed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from tfcharrnn.data import Dataset
+from tfcharrnn.training import losses, states
+from tfcharrnn.training.metrics import Layout, Metrics, Pairs, Sums
+from tfcharrnn.training.replicas import Replicas, sum_over_replicas
+
+ComputeLoss = Callable[[Any, Any, bool], tuple[Pairs, Any]]
+
+
+class Evaluator:
+    """Measures a model over one pass of a dataset.
+
+        state = zero
+        for batch in dataset:                         # one compiled call
+            pairs, state = compute_loss(batch, state, training=False)
+            sums += pairs
+
+    The state is the evaluator's own, so nothing that training goes on from is
+    touched.
+
+        >>> from tfcharrnn import CharRNN, data
+        >>> model = CharRNN(3, embedding_dim=4, rnn_units=8)
+        >>> model.kernel.assign(tf.zeros([8, 3]))  # All characters alike.
+        <tf.Variable ...
+        >>> dataset = data.sequences(np.arange(99) % 3, 10, batch_size=4)
+        >>> metrics = Evaluator(model).evaluate(dataset)
+        >>> round(metrics['perplexity'], 3), metrics['num_chars']
+        (3.0, 98)
+
+    Attributes:
+        model: What is measured.
+    """
+
+    def __init__(self, model: Any, compute_loss: ComputeLoss | None = None):
+        """Prepares to measure a model.
+
+        Args:
+            model: Has `model(inputs, state, training=...)` and
+                `initial_state(batch_size)`, as `CharRNN` has.
+            compute_loss: `compute_loss(batch, state, training)` returns pairs
+                (sum, count) by name, and the state; None for the cross entropy
+                and the accuracy of the next character.
+        """
+        self.model = model
+        self._compute_loss = compute_loss or functools.partial(
+            losses.of_next_character, model
+        )
+        self._replicas = Replicas()
+        self._layout = Layout()
+
+    def evaluate(self, dataset: Dataset) -> Metrics:
+        """Measures the model over one pass, from the zero state.
+
+        Args:
+            dataset: `data.Batches`, or anything like it (see `data.Dataset`).
+
+        Returns:
+            Means over all characters of the pass: 'loss' (nats per
+            character), 'bits_per_char', 'perplexity', 'accuracy'; and
+            'num_chars'.
+
+        Raises:
+            ValueError: If the rows do not divide among the replicas.
+        """
+        iterator = self._replicas.iterate(dataset)
+        state = self._replicas.scatter(
+            self.model.initial_state(dataset.batch_size)
+        )
+        vectors = self._run(iterator, state, tf.constant(len(dataset)))
+        sums = Sums()
+        for pairs in self._layout.unpack(vectors):
+            sums.add(pairs)
+        return sums.means()
+
+    @tf.function(autograph=False)
+    def _run(self, iterator, state, num_batches):
+        """Returns the pairs of `num_batches`, a vector each."""
+
+        def step(batch, state):
+            state = states.reset_rows(self.model, state, batch.reset)
+            pairs, state = self._compute_loss(batch, state, False)
+            return self._layout.pack(sum_over_replicas(pairs)), state
+
+        def body(i, state, vectors):
+            batch = iterator.get_next()
+            vector, state = self._replicas.run(step, batch, state)
+            return i + 1, state, vectors.write(i, vector)
+
+        vectors = tf.TensorArray(tf.float32, 0, True, element_shape=[None])
+        _, _, vectors = tf.while_loop(
+            lambda i, *_: i < num_batches,
+            body,
+            (0, state, vectors),
+            parallel_iterations=1,
+        )
+        return vectors.stack()

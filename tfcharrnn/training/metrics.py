@@ -1,0 +1,161 @@
+"""Metrics: pairs (sum, count) that add up, and what becomes of them.
+
+A mean of means is wrong as soon as batches differ in size. So each loss travels
+as a sum over characters, beside their number: pairs add up over batches, passes
+and replicas, and one division at the end is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+Metrics = dict[str, float]
+# By name: a sum and a count, scalar tensors or numbers.
+Pairs = dict[str, tuple[Any, Any]]
+
+
+class Sums:
+    """Adds up pairs (sum, count) by name, and divides at the end.
+
+    >>> sums = Sums()
+    >>> sums.add({'loss': (30.0, 10), 'accuracy': (4, 10)})
+    >>> sums.add({'loss': (0.0, 30), 'accuracy': (30, 30)})
+    >>> sums.means()['loss'], sums.means()['accuracy']
+    (0.75, 0.85)
+    """
+
+    def __init__(self, pairs: Mapping[str, tuple[float, float]] | None = None):
+        """Starts from nothing, or from the `pairs` of another one."""
+        self.pairs: dict[str, tuple[float, float]] = {}
+        self.add(pairs or {})
+
+    def add(self, pairs: Mapping[str, tuple[float, float]]) -> None:
+        """Adds a pair (sum, count) for each name, in double precision."""
+        for name, (total, count) in pairs.items():
+            old_total, old_count = self.pairs.get(name, (0.0, 0.0))
+            new = old_total + float(total), old_count + float(count)
+            self.pairs[name] = new
+
+    def means(self) -> Metrics:
+        """Divides, and adds what follows from the loss.
+
+        Returns:
+            The mean for each name (NaN where nothing was counted); with a
+            'loss' in nats per character also 'bits_per_char', 'perplexity'
+            and 'num_chars'. With a pair of 'seconds' per step there is
+            'chars_per_second' instead of them.
+        """
+        means: Metrics = {
+            name: total / count if count else math.nan
+            for name, (total, count) in self.pairs.items()
+        }
+        if 'loss' in means:
+            means['bits_per_char'] = means['loss'] / math.log(2.0)
+            means['perplexity'] = _exp(means['loss'])
+            means['num_chars'] = int(self.pairs['loss'][1])
+        if 'seconds' in means:
+            del means['seconds']
+            seconds, _ = self.pairs['seconds']
+            means['chars_per_second'] = means['num_chars'] / seconds
+        return means
+
+
+class Windows:
+    """Sums since the last multiple of each period at which callbacks come.
+
+        steps      1  2  3  4  5  6  7
+        period 2   [--]  [--]  [--]  [-
+        period 3   [-----]  [-----]  [-
+
+    >>> windows = Windows()
+    >>> for step in (1, 2, 3):
+    ...     due = windows.add([{'loss': (step, 1)}], [2], step)
+    ...     print(step, {period: sums.means()['loss'] for period, sums in due})
+    1 {}
+    2 {2: 1.5}
+    3 {}
+    >>> windows.since(2).means()['loss']
+    3.0
+    """
+
+    def __init__(self, pairs: Mapping[str, Any] | None = None):
+        """Starts from nothing, or from `pairs` that were saved as JSON."""
+        self._sums = {int(k): Sums(v) for k, v in (pairs or {}).items()}
+
+    @property
+    def pairs(self) -> dict[int, Any]:
+        """What to save: the pairs of each period."""
+        return {period: sums.pairs for period, sums in self._sums.items()}
+
+    def keep(self, periods: Iterable[int]) -> None:
+        """Drops the windows of other periods: they would lack steps later."""
+        wanted = set(periods)
+        self._sums = {k: v for k, v in self._sums.items() if k in wanted}
+
+    def add(
+        self, all_pairs: Iterable[Pairs], periods: Iterable[int], step: int
+    ) -> list[tuple[int, Sums]]:
+        """Adds the pairs of some steps, and empties what ends with them.
+
+        Args:
+            all_pairs: The pairs of each step since the last call.
+            periods: All periods, in steps. None of them ends within the steps.
+            step: The number of the last of the steps.
+
+        Returns:
+            (period, sums) of each period that divides `step`.
+        """
+        all_pairs, due = list(all_pairs), []
+        for period in set(periods):
+            sums = self._sums.setdefault(period, Sums())
+            for pairs in all_pairs:
+                sums.add(pairs)
+            if step % period == 0:
+                due.append((period, self._sums.pop(period)))
+        return due
+
+    def since(self, period: int) -> Sums:
+        """Returns the sums since the last multiple of a period."""
+        return self._sums.get(period, Sums())
+
+
+class Layout:
+    """Writes pairs as a vector in a graph, and reads them back outside.
+
+    What leaves a compiled loop is one matrix; the names are those that tracing
+    found.
+    """
+
+    def __init__(self):
+        """Knows no names before the first `pack`."""
+        self._names: list[str] = []
+
+    def pack(self, pairs: Pairs) -> tf.Tensor:
+        """Writes the pairs of N names as one vector [2N]."""
+        self._names = sorted(pairs)
+        flat = [x for name in self._names for x in pairs[name]]
+        return tf.stack([tf.cast(x, tf.float32) for x in flat])
+
+    def unpack(self, vectors: tf.Tensor) -> list[Pairs]:
+        """Reads the pairs of each step from a matrix of such vectors."""
+        return [
+            dict(
+                zip(
+                    self._names,
+                    zip(row[::2], row[1::2], strict=True),
+                    strict=True,
+                )
+            )
+            for row in vectors.numpy().tolist()
+        ]
+
+
+def _exp(nats: float) -> float:
+    try:
+        return math.exp(nats)
+    except OverflowError:
+        return math.inf

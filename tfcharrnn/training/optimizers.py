@@ -1,0 +1,77 @@
+"""Optimizers: Keras' classes with the settings of a config."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from tfcharrnn.config import HAVE_BETA_2, OPTIMIZERS, OptimizerConfig
+from tfcharrnn.training import schedules
+from tfcharrnn.training.schedules import Schedule
+
+# The schedules that fall do so to this share of the highest learning rate.
+_LAST_SHARE = 1 / 20
+
+
+def make_optimizer(
+    config: OptimizerConfig,
+    steps: int,
+    *,
+    share: float | tf.Variable = 1.0,
+) -> tf.keras.optimizers.Optimizer:
+    """Makes the optimizer of a config; make it in the scope of a strategy.
+
+    >>> optimizer = make_optimizer(OptimizerConfig(optimizer='sgd'), steps=10)
+    >>> round(float(optimizer.learning_rate), 6)
+    0.001
+
+    Args:
+        config: The settings.
+        steps: The last step, at which a falling learning rate is lowest.
+        share: Multiplies the learning rate; a variable may change it later.
+
+    Raises:
+        ValueError: If `lr_schedule` is not a schedule, or has values below 0.
+    """
+    schedule = learning_rate(config, steps)
+    options = {}
+    if config.optimizer in HAVE_BETA_2:
+        options['beta_2'] = config.beta_2
+    if config.weight_decay is not None:
+        options['weight_decay'] = config.weight_decay
+    rate = schedules.LearningRate(lambda step: share * schedule(step))
+    make = getattr(tf.keras.optimizers, OPTIMIZERS[config.optimizer])
+    optimizer = make(rate, **options)
+    optimizer.exclude_from_weight_decay(var_names=['bias', 'scale'])
+    return optimizer
+
+
+def learning_rate(config: OptimizerConfig, steps: int) -> Schedule:
+    """Returns the learning rate of a config, as a function of the step.
+
+    >>> config = OptimizerConfig(lr_schedule='linear', learning_rate=1.0)
+    >>> rate = learning_rate(config, steps=10)
+    >>> [round(float(rate(step)), 3) for step in (0, 5, 10)]
+    [1.0, 0.525, 0.05]
+
+    Args:
+        config: The settings.
+        steps: The last step.
+
+    Raises:
+        ValueError: As `make_optimizer` does.
+    """
+    peak, warmup = config.learning_rate, config.warmup_steps
+    falling = max(1, steps - warmup)
+    if config.lr_schedule == 'constant':
+        schedule = schedules.constant(peak)
+    elif config.lr_schedule == 'linear':
+        schedule = schedules.linear(peak, peak * _LAST_SHARE, falling)
+    elif config.lr_schedule == 'cosine':
+        schedule = schedules.cosine(peak, peak * _LAST_SHARE, falling)
+    else:
+        schedule = schedules.parse(config.lr_schedule)
+        schedules.check_range('lr_schedule', schedule, steps)
+    if not warmup:
+        return schedule
+    rise = schedules.linear(peak / warmup, peak, warmup)
+    return schedules.join([rise, schedule], [warmup])

@@ -1,0 +1,179 @@
+"""Replicas: the rows of a batch shared among devices, and put together again.
+
+    batch, state  [B, ...]  --scatter-->  [B / R, ...] on each of R replicas
+    sums          []        <---sum-----  one from each
+
+Without a `tf.distribute.Strategy` there is a single replica, and nothing here
+costs anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfcharrnn.data import Batch, Dataset
+
+
+class Replicas:
+    """The replicas of the strategy in whose scope it is made.
+
+    >>> replicas = Replicas()
+    >>> replicas.count
+    1
+
+    Attributes:
+        strategy: The strategy; TensorFlow's default one for a single device.
+        count: The number of replicas, R.
+    """
+
+    def __init__(self):
+        """Takes the strategy of the scope."""
+        self.strategy = tf.distribute.get_strategy()
+        self.count = self.strategy.num_replicas_in_sync
+
+    def check_rows(self, dataset: Dataset) -> None:
+        """Raises ValueError where the rows cannot be shared evenly."""
+        if dataset.batch_size % self.count:
+            raise ValueError(
+                f'The batches have {dataset.batch_size} rows, which do not '
+                f'divide among {self.count} replicas. Use a `batch_size` that '
+                f'is a multiple of {self.count}.'
+            )
+
+    def iterate(
+        self, dataset: Dataset, position: int = 0, num_read: int = 0
+    ) -> Iterator[Any]:
+        """Returns an iterator over batches, each replica's rows apart.
+
+        Args:
+            dataset: What to iterate over.
+            position: The number of the first batch.
+            num_read: Characters of each row read before; see
+                `data.Continuable`.
+        """
+        self.check_rows(dataset)
+        # Only those datasets know `num_read` whose rows can go on.
+        start = (position, num_read) if num_read else (position,)
+        if self.count == 1:
+            return iter(dataset.starting_at(*start))
+
+        def local(context):
+            """Cuts each batch in as many as this worker has replicas."""
+            size = self.count // context.num_input_pipelines
+            first = context.input_pipeline_id * size
+
+            def cut(x):
+                rows = dataset.batch_size // self.count
+                parts = tf.reshape(
+                    x, [self.count, rows, *tf.unstack(tf.shape(x)[1:])]
+                )
+                return tf.ensure_shape(
+                    parts[first : first + size], [size, rows, *x.shape[1:]]
+                )
+
+            batches = dataset.starting_at(*start)
+            return batches.map(lambda batch: Batch(*map(cut, batch))).unbatch()
+
+        distribute = self.strategy.distribute_datasets_from_function
+        return iter(distribute(local))
+
+    def run(
+        self, step: Callable[..., Any], batch: Any, state: Any
+    ) -> tuple[Any, Any]:
+        """Runs a step on each replica, in a graph.
+
+        Args:
+            step: `step(batch, state)` returns what all replicas agree on, and
+                the state.
+            batch: As the iterator yields it.
+            state: As `scatter` returns it.
+
+        Returns:
+            What they agree on, of one replica, and the state of all.
+        """
+        value, after = self.strategy.run(step, args=(batch, state))
+        for old, new in zip(
+            tf.nest.flatten(state), tf.nest.flatten(after), strict=True
+        ):
+            if isinstance(new, tf.Tensor):  # Among workers it forgets rows.
+                new.set_shape(old.shape)
+        return self.strategy.experimental_local_results(value)[0], after
+
+    def scatter(self, state: Any) -> Any:
+        """Gives each replica its rows of a state."""
+        if self.count == 1:
+            return tf.nest.map_structure(tf.convert_to_tensor, state)
+
+        def rows(array):
+            def of_replica(context):
+                index = context.replica_id_in_sync_group
+                return tf.split(array, self.count)[index]
+
+            distribute = (
+                self.strategy.experimental_distribute_values_from_function
+            )
+            values = distribute(of_replica)
+            # Of a worker with one device, as `strategy.run` returns it.
+            local = self.strategy.experimental_local_results(values)
+            return local[0] if len(local) == 1 else values
+
+        return tf.nest.map_structure(rows, state)
+
+    def gather(self, state: Any) -> list[np.ndarray]:
+        """Puts the rows of all replicas together, tensor by tensor."""
+        tensors = tf.nest.flatten(state)
+        if self.count > 1:
+            tensors = self._gather_rows(tensors)
+        return [x.numpy() for x in tensors]
+
+    # TensorFlow's own function would trace anew at each call among workers.
+    @tf.function(autograph=False)
+    def _gather_rows(self, tensors):
+        return [self.strategy.gather(rows, axis=0) for rows in tensors]
+
+    def update_if(self, finite: tf.Tensor, update: Callable[[], None]) -> None:
+        """Updates variables, in a step, unless a number is not finite.
+
+        Among several replicas, an update cannot be one branch of two: the step
+        ends with an error instead, before anything is updated.
+
+        Args:
+            finite: A scalar bool on which all replicas agree.
+            update: Updates the variables.
+
+        Raises:
+            tf.errors.InvalidArgumentError: When several replicas run.
+        """
+        if self.count == 1:
+
+            def branch():
+                update()
+                return True
+
+            tf.cond(finite, branch, lambda: False)
+            return
+        is_finite = tf.debugging.Assert(finite, ['The gradient is not finite.'])
+        with tf.control_dependencies([is_finite]):
+            update()
+
+
+def sum_over_replicas(values: Any) -> Any:
+    """Adds up tensors over all replicas, inside of a step; None stays None."""
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return values
+    flat = tf.nest.flatten(values)
+    # A variable that the loss does not depend on has no gradient.
+    there = [x for x in flat if x is not None]
+    sums = iter(context.all_reduce(tf.distribute.ReduceOp.SUM, there))
+    flat = [x if x is None else next(sums) for x in flat]
+    return tf.nest.pack_sequence_as(values, flat)
+
+
+def replica_id() -> tf.Tensor | int:
+    """Returns the number of this replica, inside of a step."""
+    return tf.distribute.get_replica_context().replica_id_in_sync_group

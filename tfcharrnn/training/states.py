@@ -1,0 +1,58 @@
+"""States: what a model hands from batch to batch, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+
+def reset_rows(model: Any, state: Any, reset: tf.Tensor) -> Any:
+    """Puts the zero state where a row begins a new text.
+
+    Args:
+        model: Has `initial_state(batch_size)`.
+        state: The state of B rows.
+        reset: [B] bool; True where a row begins anew.
+
+    Returns:
+        A state like `state`.
+    """
+
+    def choose(zero, value):
+        shape = [-1] + [1] * (value.shape.rank - 1)
+        return tf.where(tf.reshape(reset, shape), zero, value)
+
+    zeros = model.initial_state(tf.shape(reset)[0])
+    return tf.nest.map_structure(choose, zeros, state)
+
+
+def keep_where(condition: tf.Tensor, new: Any, old: Any) -> Any:
+    """Returns one of two states of the same structure, by a scalar bool."""
+    return tf.nest.map_structure(
+        lambda x, y: tf.where(condition, x, y), new, old
+    )
+
+
+def lay_out(arrays: Sequence[np.ndarray], state: Any) -> Any:
+    """Lays restored arrays out like a state.
+
+    Args:
+        arrays: The tensors of a state, one after the other; empty: none were
+            saved, and `state` stays.
+        state: A state of the model and the `batch_size` that go on.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    expected = [tuple(x.shape) for x in tf.nest.flatten(state)]
+    restored = [tuple(x.shape) for x in arrays]
+    if arrays and restored != expected:
+        raise ValueError(
+            f'The restored state has the shapes {restored}, but the model and '
+            f'the `batch_size` of the dataset make {expected}. Go on with the '
+            '`batch_size` that the training had before.'
+        )
+    return tf.nest.pack_sequence_as(state, arrays) if arrays else state
