@@ -8,7 +8,8 @@ import numpy as np
 
 from tfcharrnn import checks
 from tfcharrnn.curricula.stages import Stage
-from tfcharrnn.training.trainer import Dataset, Metrics
+from tfcharrnn.data import Dataset
+from tfcharrnn.training.metrics import Metrics
 
 STRATEGIES = ('none', 'naive', 'mix', 'combined')
 
