@@ -12,6 +12,7 @@ status    what happened            what the user sees
 from __future__ import annotations
 
 import contextlib
+import datetime
 import inspect
 import io
 import logging as standard_logging
@@ -22,11 +23,12 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import flags, logging
 
-from tfcharrnn import files
+from tfcharrnn import fields, files
+from tfcharrnn.fields import unescape as unescape
 from tfcharrnn.startup import import_tensorflow as import_tensorflow
 from tfcharrnn.startup import set_threads as set_threads
 
@@ -46,9 +48,10 @@ def run(
         if __name__ == '__main__':
             commands.run(main)
 
-    `main` says what is wrong by raising: the message of a ValueError (such as
-    the library's), an OSError, a FloatingPointError, a MemoryError or one of
-    TensorFlow's operations is the one line that the user sees, without a
+    `main` says what is wrong by raising: the message of a `SettingError`
+    (status 2), of another ValueError (such as the library's), an OSError, a
+    FloatingPointError, a MemoryError or one of TensorFlow's operations (status
+    1) is the one line that the user sees, without a
     traceback. `--verbosity=1` brings the traceback back.
     Other exceptions are mistakes of ours, and are not caught.
 
@@ -90,23 +93,48 @@ def run(
         if not isinstance(error, _of_the_user()):
             raise
         logging.debug('This is where it went wrong:', exc_info=True)
+        if isinstance(error, fields.SettingError):
+            _fail(2, f'{str(error).rstrip(".")}. --help lists the flags.')
         _fail(1, _describe(error))
     sys.exit(0)
 
 
-def unescape(text: str) -> str:
-    r"""Turns \n, \t, \\ and \x20 as typed in a shell into what they stand for.
+def define(settings: type[fields.Settings]) -> flags.FlagValues:
+    """Makes a flag of each setting.
 
-    >>> unescape(r'one\ntwo\x20')
-    'one\ntwo '
+    >>> from tfcharrnn.config import TextConfig
+    >>> flag_values = define(TextConfig)
+    >>> _ = flag_values(['command', '--lowercase', '--valid_fraction=0.2'])
+    >>> given(flag_values)
+    {'valid_fraction': 0.2, 'lowercase': True}
+
+    Args:
+        settings: The class of the settings.
+
+    Returns:
+        The flags. A flag that is not given is None; its default is that of the
+        setting.
     """
+    flag_values = flags.FlagValues()
+    for name, (setting, default) in fields.settings_of(settings).items():
+        text = setting.help
+        if default not in (None, ''):
+            text += f' Default: {setting.write(default)}.'
+        if isinstance(default, bool):
+            flags.DEFINE_bool(name, None, text, flag_values=flag_values)
+        else:
+            parser = _SettingParser(name, setting)
+            flags.DEFINE(parser, name, None, text, flag_values=flag_values)
+    return flag_values
 
-    def meaning(match):
-        if match[1]:
-            return chr(int(match[1], 16))
-        return {'n': '\n', 't': '\t', '\\': '\\'}[match[2]]
 
-    return re.sub(r'\\(?:x([0-9a-fA-F]{2})|([nt\\]))', meaning, text)
+def given(flag_values: flags.FlagValues) -> dict[str, Any]:
+    """Returns the flags that were given, and their values."""
+    return {
+        name: flag_values[name].value
+        for name in flag_values
+        if flag_values[name].present and name != 'verbosity'
+    }
 
 
 class ProgressBar:
@@ -131,16 +159,31 @@ class ProgressBar:
             return
         # What is done is told once.
         self._last = math.inf if is_done else now
-        left = round((now - self._start) * (1.0 / share - 1.0))
-        line = (
-            f'{self._what}: {share:.0%} | '
-            f'{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left'
-        )
+        seconds = round((now - self._start) * (1.0 / share - 1.0))
+        left = datetime.timedelta(seconds=seconds)
+        line = f'{self._what}: {share:.0%} | {left} left'
         if stream.isatty():
             stream.write(f'\r{line}' + '\n' * is_done)
         else:
             stream.write(f'{line}\n')
         stream.flush()
+
+
+class _SettingParser(flags.ArgumentParser):
+    """Reads a flag as its setting says, which also says what is wrong."""
+
+    syntactic_help = ''
+
+    def __init__(self, name: str, setting: fields.Setting):
+        super().__init__()
+        self._name = name
+        self._setting = setting
+
+    def parse(self, argument: str) -> Any:
+        return fields.parse(self._setting, self._name, argument)
+
+    def flag_type(self) -> str:
+        return 'setting'
 
 
 class _PlainFormatter(standard_logging.Formatter):
@@ -166,6 +209,10 @@ def _parse(flag_values, argv):
         rest = flag_values(argv)[1:]
     except (flags.Error, UnicodeDecodeError) as error:
         message = str(error).removeprefix('ERROR:: ').rstrip('.')
+        # The sentence of a setting names it, and its value.
+        message = re.sub(
+            r'\Aflag --\w+=.*?: (?=`)', '', message, flags=re.DOTALL
+        )
         _fail(2, f'{message}. --help lists the flags.')
     if rest:
         _fail(
@@ -204,9 +251,14 @@ def _describe(error):
 
 def _help(module, flag_values):
     """Puts a module's docstring and its flags together."""
+    if flag_values is flags.FLAGS:
+        shown = flag_values.get_key_flags_for_module(module)
+    else:
+        shown = [flag_values[name] for name in flag_values]
     rows = [
         (f'--{"[no]" * flag.boolean}{flag.name}', _flag_help(flag))
-        for flag in flag_values.get_key_flags_for_module(module)
+        for flag in shown
+        if flag.name != 'verbosity'
     ]
     rows.append(('--flagfile', 'A file with more flags, one on each line.'))
     rows.append(('--help', 'Shows this.'))

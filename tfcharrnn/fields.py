@@ -20,6 +20,10 @@ from tfcharrnn import checks, files
 _Settings = TypeVar('_Settings', bound='Settings')
 
 
+class SettingError(ValueError):
+    """A setting is out of bounds, or contradicts another one."""
+
+
 class Setting(NamedTuple):
     """What a field knows besides its name, type and default.
 
@@ -88,7 +92,7 @@ def switch(default: bool, help: str, *, may_change: bool = False) -> Any:
 
 
 def word(
-    default: str,
+    default: str | None,
     help: str,
     choices: Iterable[str],
     *,
@@ -100,6 +104,7 @@ def word(
     def check(name, value):
         return checks.choice(name, value, choices)
 
+    help = f'{help} One of {", ".join(choices)}.'
     return _field(default, Setting(help, str, check, may_change))
 
 
@@ -168,13 +173,16 @@ class Settings:
         """Checks each value by its field, then all of them together.
 
         Raises:
-            ValueError: If one is out of bounds, or two contradict each other.
+            SettingError: If one is out of bounds, or two contradict each other.
         """
-        for name, (setting, default) in settings_of(type(self)).items():
-            value = getattr(self, name)
-            if value is not None or default is not None:
-                object.__setattr__(self, name, setting.check(name, value))
-        self.check_together()
+        try:
+            for name, (setting, default) in settings_of(type(self)).items():
+                value = getattr(self, name)
+                if value is not None or default is not None:
+                    object.__setattr__(self, name, setting.check(name, value))
+            self.check_together()
+        except ValueError as error:
+            raise SettingError(str(error)) from None
 
     def check_together(self) -> None:
         """Raises ValueError where settings contradict each other."""
@@ -189,11 +197,8 @@ class Settings:
 
     def changed(self) -> dict[str, Any]:
         """Returns the settings that differ from their defaults, by name."""
-        return {
-            name: getattr(self, name)
-            for name, (_, default) in settings_of(type(self)).items()
-            if getattr(self, name) != default
-        }
+        known = settings_of(type(self))
+        return {k: v for k, v in self.values().items() if v != known[k][1]}
 
     def digest(self) -> str:
         """Returns what tells these settings from all others.
@@ -214,13 +219,9 @@ class Settings:
         """Returns a copy with some values changed, checked again."""
         return dataclasses.replace(self, **changes)
 
-    def as_flags(self) -> list[str]:
-        """Returns a line `--name=value` for each setting that has a value."""
-        return [
-            f'--{name}={setting.write(getattr(self, name))}'
-            for name, (setting, _) in settings_of(type(self)).items()
-            if getattr(self, name) is not None
-        ]
+    def values(self) -> dict[str, Any]:
+        """Returns all settings by name, in their order."""
+        return {name: getattr(self, name) for name in settings_of(type(self))}
 
 
 def settings_of(cls: type[Settings]) -> dict[str, tuple[Setting, Any]]:
@@ -229,6 +230,24 @@ def settings_of(cls: type[Settings]) -> dict[str, tuple[Setting, Any]]:
         field.name: (field.metadata['setting'], field.default)
         for field in dataclasses.fields(cls)
     }
+
+
+def as_flags(cls: type[Settings], values: Mapping[str, Any]) -> list[str]:
+    """Writes values as flags; those that are None are left out.
+
+    Args:
+        cls: Whose settings they are.
+        values: The values by name.
+
+    Returns:
+        `--name=value` for each.
+    """
+    known = settings_of(cls)
+    return [
+        f'--{name}={known[name][0].write(value)}'
+        for name, value in values.items()
+        if value is not None
+    ]
 
 
 def parse_flags(cls: type[Settings], lines: Iterable[str]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfcharrnn import curricula, data, fields, files
+from tfcharrnn import curricula, data, files
 from tfcharrnn.config import DEFAULT_EPOCHS, RunConfig
 from tfcharrnn.generation.generator import Generator
 from tfcharrnn.generation.samples import Sample
@@ -337,12 +337,7 @@ class Run:
         """Refuses to go on with other settings than those of the folder."""
         if not model_dirs.has_settings(folder):
             return
-        model_dirs.read_settings(folder).go_on(
-            {
-                name: getattr(self.config, name)
-                for name in fields.settings_of(RunConfig)
-            }
-        )
+        model_dirs.read_settings(folder).go_on(self.config.values())
 
     def _check_record(self, folder):
         """Refuses to go on with another text, or settings that were lost."""

@@ -279,13 +279,10 @@ def read_settings(model_dir: str | os.PathLike) -> RunConfig:
 def write_settings(model_dir: str | os.PathLike, config: RunConfig) -> None:
     """Writes all settings of a run as a flagfile that repeats it."""
     os.makedirs(model_dir, exist_ok=True)
-    config = config.replace(model_dir=os.fspath(model_dir), overwrite=False)
+    values = {**config.values(), 'model_dir': os.fspath(model_dir)}
+    del values['overwrite']
     lines = ['# Repeat this run elsewhere: --flagfile=THIS --model_dir=OTHER']
-    lines += [
-        line
-        for line in config.as_flags()
-        if not line.startswith('--overwrite=')
-    ]
+    lines += fields.as_flags(RunConfig, values)
     text = '\n'.join([*lines, _sign(lines)]) + '\n'
     files.write(os.path.join(model_dir, RUN_FLAGS), text)
 

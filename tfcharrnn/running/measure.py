@@ -1,0 +1,106 @@
+"""Measure: a trained model on a text; what the evaluate command does."""
+
+from __future__ import annotations
+
+import os
+
+from tfcharrnn import data
+from tfcharrnn.config import RunConfig
+from tfcharrnn.text.corpus import Corpus
+from tfcharrnn.training import model_dir as model_dirs
+from tfcharrnn.training.evaluator import Evaluator
+from tfcharrnn.training.metrics import Metrics
+
+# Characters of a window: nanoGPT's `block_size` for characters, on a GPU.
+WINDOW = 256
+
+
+def measure(
+    model_dir: str | os.PathLike,
+    checkpoint: str | None = None,
+    *,
+    split: str = 'valid',
+    corpus: str | None = None,
+    encoding: str | None = None,
+    batch_size: int | None = None,
+) -> Metrics:
+    """Measures a trained model on a part of its text, or on another text.
+
+    Args:
+        model_dir: The directory of the run.
+        checkpoint: As for `load_model`.
+        split: The part of the text of the run: 'train', 'valid' or 'test'.
+        corpus: Another text, all of it, instead of a part. It is read as in
+            training: as lines, or as CSV, where the run was.
+        encoding: Of `corpus`; None: as in training.
+        batch_size: Strips of the text, or lines, that are read at once; None:
+            as in training.
+
+    Returns:
+        As from `Evaluator.evaluate`, with the state carried on, in strips that
+        are each read from the 256 characters before it on. And, where the text
+        is longer than a window and not of lines, 'window_loss', in nats per
+        character: with the text in windows of 256 characters that each begin
+        with an empty context, as models of limited context are measured.
+
+    Raises:
+        FileNotFoundError: If there is no model, checkpoint or text.
+        ValueError: If a file is damaged, the text is not that of the run, or
+            there is too little of it.
+    """
+    model, vocabulary = model_dirs.load_model(model_dir, checkpoint)
+    config = _settings(model_dir, corpus, encoding)
+    text = Corpus.from_config(config, vocabulary=vocabulary)
+    part = 'train' if corpus else split
+    ids = getattr(text, part)
+    if len(ids) < 2:
+        raise ValueError(
+            f'There are {len(ids)} characters to measure, but it takes 2 to '
+            'predict one from the other. Give another `split` or `corpus`.'
+        )
+    if corpus is None:
+        record = model_dirs.load_record(model_dir, checkpoint)
+        if record.text not in (None, text.digest()):
+            raise ValueError(
+                f"The text '{text.source}', named by {model_dirs.RUN_FLAGS} in "
+                f"'{os.fspath(model_dir)}', is not the one that the model was "
+                'trained on. Give a `corpus` to measure another.'
+            )
+    evaluator = Evaluator(model)
+    metrics = evaluator.evaluate(
+        data.evaluation_batches(
+            text,
+            part,
+            seq_length=config.seq_length,
+            batch_size=batch_size,
+            lines_per_batch=config.batch_size,
+        )
+    )
+    if len(ids) > WINDOW and not text.has_lines:
+        # Each character once: what the mean over random windows tends to.
+        windows = data.sequences(ids, WINDOW, batch_size=32, shuffle=True)
+        metrics['window_loss'] = evaluator.evaluate(windows)['loss']
+    return metrics
+
+
+def _settings(model_dir, corpus, encoding) -> RunConfig:
+    """Returns the settings of the run, which say what the text is."""
+    if model_dirs.has_settings(model_dir):
+        config = model_dirs.read_settings(model_dir)
+    elif corpus is None:
+        path = os.path.join(model_dir, model_dirs.RUN_FLAGS)
+        raise FileNotFoundError(
+            f"'{path}' is missing, which says what text the model was trained "
+            'on. Give a `corpus`.'
+        )
+    else:
+        config = RunConfig()
+    if corpus is None:
+        return config
+    return config.replace(
+        corpus=corpus,
+        encoding=encoding or config.encoding,
+        valid_fraction=0.0,
+        test_fraction=0.0,
+        early_stopping=0,
+    )
