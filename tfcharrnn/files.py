@@ -280,7 +280,7 @@ def _lock(file, directory):
     except BlockingIOError as error:
         raise BlockingIOError(
             f"Another process is training in '{directory}'. Wait until it has "
-            'ended, or give another --model_dir.'
+            'ended, or use another `model_dir`.'
         ) from error
 
 

@@ -216,11 +216,7 @@ def _encode_lines(lines, vocabulary):
     ids. Empty lines are left out.
     """
     lines = check_lines(lines)
-    if '\n' not in vocabulary:
-        raise ValueError(
-            'The vocabulary lacks the newline, which marks the end of a line. '
-            'Make it from the lines joined by newlines.'
-        )
+    vocabulary = vocabulary.with_lines(True)  # Raises without a newline.
     ids = vocabulary.encode('\n'.join(['', *lines, '']))
     newlines = np.flatnonzero(ids == vocabulary.encode('\n')[0])
     starts, counts = newlines[:-1], np.diff(newlines)
