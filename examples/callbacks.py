@@ -4,7 +4,7 @@
 
 Two of them. A function notes the norm of the gradient; a class with a setting
 halves the learning rate when the validation loss has stopped falling. What
-they have to know after a restart they keep in `trainer.record`, a dict that is
+they have to know after a restart they keep in `trainer.record.notes`, which is
 saved with the rest (the learning rate is the optimizer's, and saved, too):
 stop the program with Ctrl-C and start it again, and it ends in the same way.
 
@@ -34,7 +34,7 @@ BARS = '▁▂▃▄▅▆▇█'
 
 def note_gradient_norm(trainer, metrics):
     """Keeps the mean norm of the gradient since the last call."""
-    norms = trainer.record.setdefault('gradient_norms', [])
+    norms = trainer.record.notes.setdefault('gradient_norms', [])
     norms.append(metrics['gradient_norm'])
 
 
@@ -49,7 +49,7 @@ class HalveOnPlateau:
         self._patience = patience
 
     def __call__(self, trainer, metrics):
-        record = trainer.record.setdefault(
+        record = trainer.record.notes.setdefault(
             'plateau', {'best': math.inf, 'waited': 0}
         )
         if metrics['valid_loss'] < record['best']:
@@ -100,7 +100,9 @@ def main():
             every(checkpointer),
         ],
     )
-    print(f'Norm of the gradient: {chart(trainer.record["gradient_norms"])}')
+    print(
+        f'Norm of the gradient: {chart(trainer.record.notes["gradient_norms"])}'
+    )
 
 
 if __name__ == '__main__':

@@ -100,11 +100,9 @@ def main():
         ],
     )
 
-    model, vocabulary = tfcharrnn.checkpoints.load_model(
-        FLAGS.model_dir, build=ConvWindow
-    )
+    model, vocabulary = tfcharrnn.load_model(FLAGS.model_dir, build=ConvWindow)
     generator = tfcharrnn.Generator(
-        tfcharrnn.generator.Rereading(model, FLAGS.maxlen), vocabulary
+        tfcharrnn.Rereading(model, FLAGS.maxlen), vocabulary
     )
     print(generator.generate('The ', length=300, temperature=0.5, seed=0))
 

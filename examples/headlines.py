@@ -52,15 +52,9 @@ def padding(batches):
 
 def complete(generator, prompt, temperature, seed):
     """Writes a headline that begins with `prompt`, up to its end."""
-    # In training, a line follows a newline, so here the prompt does.
-    text = generator.generate(
-        '\n' + prompt,
-        MAX_LENGTH,
-        temperature=temperature,
-        stop='\n',
-        seed=seed,
+    return generator.generate(
+        prompt, MAX_LENGTH, temperature=temperature, seed=seed
     )
-    return text.removeprefix('\n')
 
 
 def main():

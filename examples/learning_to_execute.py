@@ -38,7 +38,8 @@ import numpy as np
 from absl import flags
 
 import tfcharrnn
-from tfcharrnn import commands, curriculum, experiment
+from tfcharrnn import commands, curricula
+from tfcharrnn.running import comparison
 
 tf = commands.import_tensorflow()  # `import tensorflow as tf`, but quietly.
 
@@ -50,7 +51,7 @@ flags.DEFINE_integer('size', 4, 'Digits of a number.', lower_bound=1)
 flags.DEFINE_integer(
     'nesting', 2, 'Operations in each other; of programs.', lower_bound=1
 )
-flags.DEFINE_list('strategies', list(curriculum.STRATEGIES), 'What to compare.')
+flags.DEFINE_list('strategies', list(curricula.STRATEGIES), 'What to compare.')
 flags.DEFINE_list('seeds', ['0', '1', '2'], 'The seeds of each.')
 flags.DEFINE_integer('steps', 3000, 'Steps of each run.')
 flags.DEFINE_integer('eval_every', 100, 'Steps between evaluations.')
@@ -275,7 +276,7 @@ def run(strategy, seed, model_dir):
     model_dir.mkdir(parents=True, exist_ok=True)  # For the metrics.
     checkpointer = tfcharrnn.Checkpointer(model_dir, trainer, vocabulary)
     checkpointer.restore()
-    stages = curriculum.levels(
+    stages = curricula.levels(
         strategy,
         lambda weights: make(FLAGS.eval_every, weights, seed),
         len(levels),
@@ -292,11 +293,11 @@ def run(strategy, seed, model_dir):
         checkpointer,
     ]
     every = tfcharrnn.callbacks.every
-    curriculum.train(
+    curricula.train(
         trainer,
         stages,
         FLAGS.steps,
-        [every(FLAGS.eval_every, callback) for callback in each_time],
+        callbacks=[every(FLAGS.eval_every, each) for each in each_time],
     )
 
 
@@ -312,7 +313,11 @@ def main():
         for seed in seeds:
             print(f'{strategy}, seed {seed}', flush=True)
             run(strategy, seed, folder / strategy / str(seed))
-    experiment.report(folder, FLAGS.strategies, seeds, 'valid_accuracy')
+    table, figure = comparison.report(
+        folder, FLAGS.strategies, seeds, metric='valid_accuracy'
+    )
+    print(f'\n{table}')
+    print(f'Drawn {figure}' if figure else 'For the figure: matplotlib')
 
 
 if __name__ == '__main__':

@@ -101,7 +101,7 @@ def main():
     generators = {'carrying on': tfcharrnn.Generator(model, corpus.vocabulary)}
     if FLAGS.reread:
         generators['re-reading'] = tfcharrnn.Generator(
-            tfcharrnn.generator.Rereading(model, FLAGS.maxlen),
+            tfcharrnn.Rereading(model, FLAGS.maxlen),
             corpus.vocabulary,
         )
     each_epoch = [report, checkpointer, Write(corpus, generators)]

@@ -172,7 +172,7 @@ def main():
         corpus.train[: FLAGS.num_chars], FLAGS.seq_length, 16
     )
     valid = tfcharrnn.data.sequences(corpus.valid, FLAGS.seq_length, 16)
-    rarity = tfcharrnn.curriculum.rarity
+    rarity = tfcharrnn.curricula.rarity
     surprise = rarity([corpus.vocabulary.decode(corpus.valid)], ORDER)
     print('training            validation  open loop  seconds')
     for name, make_trainer in TRAINERS.items():

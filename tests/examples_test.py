@@ -188,7 +188,7 @@ class CustomCellTest(ExampleTest):
         own, gru = re.search(r'([\d,]+) param.* ([\d,]+)\n', output).groups()
         self.assertLess(int(own.replace(',', '')), int(gru.replace(',', '')))
 
-        model, vocabulary = tfcharrnn.checkpoints.load_model(
+        model, vocabulary = tfcharrnn.load_model(
             self.folder / 'run', build=example.build
         )
         self.assertIsInstance(model.cells[0], example.MinimalGatedUnit)
@@ -485,7 +485,7 @@ class Rereading:
 
     def check_rereading(self, model, maxlen):
         """Each prediction is that of the last `maxlen` characters."""
-        reader = tfcharrnn.generator.Rereading(model, maxlen)
+        reader = tfcharrnn.Rereading(model, maxlen)
         ids = tf.random.stateless_uniform(
             [2, 3 * maxlen], [0, 0], maxval=model.vocab_size, dtype=tf.int32
         )
@@ -542,7 +542,7 @@ class ConvWindowTest(ExampleTest, Rereading):
         example = self.load('conv_window')
         output = self.run_main(example, filters=16, epochs=2)
         self.assert_falls(output)
-        model, vocabulary = tfcharrnn.checkpoints.load_model(
+        model, vocabulary = tfcharrnn.load_model(
             self.folder / 'run', build=example.ConvWindow
         )
         num_parameters = sum(tf.size(v) for v in model.trainable_variables)

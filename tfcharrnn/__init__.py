@@ -30,60 +30,96 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = '0.1.0'
 
+if TYPE_CHECKING:  # the same names for editors and type checkers
+    from tfcharrnn import curricula as curricula
+    from tfcharrnn import data as data
+    from tfcharrnn.config import RunConfig as RunConfig
+    from tfcharrnn.curricula.scheduled_sampling import (
+        ScheduledSampling as ScheduledSampling,
+    )
+    from tfcharrnn.curricula.stages import Stage as Stage
+    from tfcharrnn.data.batches import Batch as Batch
+    from tfcharrnn.generation import sampling as sampling
+    from tfcharrnn.generation.generator import Generator as Generator
+    from tfcharrnn.generation.rereading import Rereading as Rereading
+    from tfcharrnn.nn import cells as cells
+    from tfcharrnn.nn.cells import RNNCell as RNNCell
+    from tfcharrnn.nn.cells import VanillaRNN as VanillaRNN
+    from tfcharrnn.nn.char_rnn import CharRNN as CharRNN
+    from tfcharrnn.nn.gates import GRU as GRU
+    from tfcharrnn.nn.gates import LSTM as LSTM
+    from tfcharrnn.running.measure import measure as measure
+    from tfcharrnn.running.run import Run as Run
+    from tfcharrnn.text.corpus import Corpus as Corpus
+    from tfcharrnn.text.vocabulary import Vocabulary as Vocabulary
+    from tfcharrnn.text.words import WordVocabulary as WordVocabulary
+    from tfcharrnn.training import callbacks as callbacks
+    from tfcharrnn.training import losses as losses
+    from tfcharrnn.training import schedules as schedules
+    from tfcharrnn.training.checkpointer import Checkpointer as Checkpointer
+    from tfcharrnn.training.evaluator import Evaluator as Evaluator
+    from tfcharrnn.training.model_dir import load_model as load_model
+    from tfcharrnn.training.trainer import Trainer as Trainer
+
 # Importing TensorFlow takes seconds, so a module is imported when one of its
 # names is first used (PEP 562) and `python -m tfcharrnn.train --help` is quick.
 _MODULES = {
     'callbacks': 'training.callbacks',
     'cells': 'nn.cells',
+    'curricula': 'curricula',
+    'data': 'data',
+    'losses': 'training.losses',
+    'sampling': 'generation.sampling',
+    'schedules': 'training.schedules',
+}
+_HOMES = {
+    'Batch': 'data.batches',
+    'CharRNN': 'nn.char_rnn',
+    'Checkpointer': 'training.checkpointer',
+    'Corpus': 'text.corpus',
+    'Evaluator': 'training.evaluator',
+    'GRU': 'nn.gates',
+    'Generator': 'generation.generator',
+    'LSTM': 'nn.gates',
+    'RNNCell': 'nn.cells',
+    'Rereading': 'generation.rereading',
+    'Run': 'running.run',
+    'RunConfig': 'config',
+    'ScheduledSampling': 'curricula.scheduled_sampling',
+    'Stage': 'curricula.stages',
+    'Trainer': 'training.trainer',
+    'VanillaRNN': 'nn.cells',
+    'Vocabulary': 'text.vocabulary',
+    'WordVocabulary': 'text.words',
+    'load_model': 'training.model_dir',
+    'measure': 'running.measure',
+}
+__all__ = ['__version__', *_MODULES, *_HOMES]
+_TEMPORARY = {
     'checkpoints': 'training.model_dir',
     'commands': 'commands',
     'config': 'config',
     'corpus': 'text.corpus',
-    'curricula': 'curricula',
     'curriculum': 'curricula',
-    'data': 'data',
     'files': 'files',
     'generator': 'generation.generator',
-    'idfile': 'text.idfile',
-    'kernels': 'nn.kernels',
-    'losses': 'training.losses',
     'model': 'nn.char_rnn',
     'regularization': 'nn.dropout',
-    'sampling': 'generation.sampling',
-    'schedules': 'training.schedules',
-    'settings': 'settings',
     'sources': 'text.sources',
+    'idfile': 'text.idfile',
     'trainer': 'training.trainer',
     'vocabulary': 'text.vocabulary',
 }
-_MODULE_OF = {
-    'Batch': 'data',
-    'CharRNN': 'nn.char_rnn',
-    'Checkpointer': 'training.checkpointer',
-    'Corpus': 'text.corpus',
-    'GRU': 'nn.kernels',
-    'Generator': 'generation.generator',
-    'LSTM': 'nn.kernels',
-    'RNNCell': 'nn.cells',
-    'ScheduledSampling': 'curricula.scheduled_sampling',
-    'Stage': 'curricula.stages',
-    'Trainer': 'training.trainer',
-    'Run': 'running.run',
-    'RunConfig': 'config',
-    'load_model': 'training.model_dir',
-    'VanillaRNN': 'nn.cells',
-    'Vocabulary': 'text.vocabulary',
-    'WordVocabulary': 'text.vocabulary',
-}
-__all__ = ['__version__', *_MODULES, *_MODULE_OF]
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f'{__name__}.{_MODULES[name]}')
-    if name not in _MODULE_OF:
+    if name in _TEMPORARY:
+        return importlib.import_module(f'{__name__}.{_TEMPORARY[name]}')
+    if name not in _HOMES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    module = importlib.import_module(f'{__name__}.{_MODULE_OF[name]}')
+    module = importlib.import_module(f'{__name__}.{_HOMES[name]}')
     globals()[name] = getattr(module, name)  # found at once from now on
     return globals()[name]
 

@@ -75,10 +75,12 @@ def number(
         and (below is None or value < below)
     )
     if not fits:
-        bounds = [
-            f'above {above:g}' if above is not None else _range(low, high),
-            f'below {below:g}' if below is not None else '',
-        ]
+        bounds = [_range(low, None if math.isinf(high) else high)]
+        if above is not None:
+            bounds = [f'above {above:g}']
+            bounds += [f'up to {high:g}'] if math.isfinite(high) else []
+        if below is not None:
+            bounds.append(f'below {below:g}')
         described = ', '.join(bound for bound in bounds if bound)
         raise ValueError(
             f'`{name}` is {value!r}, but must be '

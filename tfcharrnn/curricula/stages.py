@@ -131,8 +131,8 @@ def train(
     trainer: Trainer,
     stages: Iterable[Stage],
     steps: int | None = None,
-    callbacks: Iterable[Callback] = (),
     *,
+    callbacks: Iterable[Callback] = (),
     num_chars: int | None = None,
     control: bool = False,
 ) -> Metrics:

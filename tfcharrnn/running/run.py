@@ -227,7 +227,7 @@ class Run:
             while True:
                 try:
                     metrics = curricula.train(
-                        trainer, self.stages, self.steps, calls
+                        trainer, self.stages, self.steps, callbacks=calls
                     )
                     reason = self.reason_to_end()
                     if reason is not None:
