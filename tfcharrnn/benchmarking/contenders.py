@@ -239,6 +239,11 @@ CONTENDERS = {
 def turns(s: Task, step: Callable[[], Any], amount: int) -> Turns:
     """Makes steps, each of which does an `amount` of work.
 
+    >>> steps = []
+    >>> speeds = turns(Task(steps=5), lambda: steps.append('a step'), amount=2)
+    >>> [len(steps) for _ in zip(range(3), speeds)]
+    [1, 7, 13]
+
     Yields:
         None after the first step; then, after each turn of one untimed step
         and `s.steps` timed ones, the work per second.

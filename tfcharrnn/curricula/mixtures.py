@@ -29,14 +29,15 @@ def mix(
     another text. So streams come in chunks of a few batches; windows and lines
     lose nothing.
 
-    >>> from tfcharrnn import data, schedules
+    >>> from tfcharrnn import data
+    >>> from tfcharrnn.training import schedules
     >>> a, b = (
     ...     data.windows(np.full(99, i), seq_length=3, batch_size=2)
     ...     for i in (0, 1)
     ... )
     >>> both = mix([a, b], [schedules.linear(1, 0, steps=8), 0.5])
     >>> [int(batch.inputs[0, 0]) for batch in both.starting_at(0).take(9)]
-    [0, 0, 0, 1, 1, 1, 0, 0, 1]
+    [0, 1, 1, 1, 0, 1, 1, 0, 1]
 
     Args:
         sources: Batches of one `batch_size`.
@@ -163,9 +164,8 @@ class Mixture(Batches):
         ]
         weights = [tf.broadcast_to(w, [_BLOCK]) for w in weights]
         bounds = tf.cumsum(tf.stack(weights, axis=1), axis=1)
-        draws = tf.random.stateless_uniform(
-            [_BLOCK, 1], [self._seed, block], alg='philox'
-        )
+        seed = tf.stack([self._seed, block])
+        draws = tf.random.stateless_uniform([_BLOCK, 1], seed, alg='philox')
         below = bounds[:, :-1] <= draws * bounds[:, -1:]
         return tf.reduce_sum(tf.cast(below, tf.int64), axis=1)
 

@@ -207,8 +207,9 @@ def _from_pool(lines, vocabulary, batch_size, pool, seed):
         size = tf.clip_by_value(
             tf.cast(pool(position), tf.int64), 1, len(lines)
         )
+        seeds = tf.stack([seed, position])
         return tf.random.stateless_uniform(
-            [batch_size], [seed, position], 0, size, tf.int64, alg='philox'
+            [batch_size], seeds, 0, size, tf.int64, alg='philox'
         )
 
     return chosen_lines(lines, vocabulary, batch_size, choose=choose)

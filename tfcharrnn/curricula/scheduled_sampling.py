@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from typing import Any
 
 import tensorflow as tf
@@ -100,10 +99,10 @@ class ScheduledSampling(Trainer):
             seed=seed,
         )
         sampling.check(temperature)
-        if isinstance(probability, numbers.Real):
+        if not callable(probability):
             checks.number('probability', probability, 0.0, 1.0)
             probability = schedules.constant(float(probability))
-        self._probability = probability
+        self._probability: Schedule = probability
         self._temperature = temperature
         self._per_row = per_row
 
@@ -120,7 +119,7 @@ class ScheduledSampling(Trainer):
 
     def _mix(self, batch, state, probability):
         """Puts samples in the place of some inputs."""
-        fold_in = tf.random.experimental.stateless_fold_in
+        fold_in: Any = tf.random.fold_in  # Its stub is wrong.
         # Dropout folds small numbers into the seed of the step.
         seed = fold_in(self.step_seed(), -1)
         logits, _ = self.model(batch.inputs, state, training=False)
