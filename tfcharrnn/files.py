@@ -175,7 +175,7 @@ def read_document(
         document = _parse(path, format, max_bytes)
         found = document.get('version')
         if found == version:
-            check_json(document)
+            _check(document)
             return document
     except RecursionError as error:
         deep = ValueError('its JSON is nested too deeply.')
@@ -226,18 +226,6 @@ def write_json(
     """Writes a JSON document and its checksum: see `write_document`."""
     document = {**document, _CHECKSUM: checksum(document)}
     write(path, json.dumps(document, indent=indent) + '\n')
-
-
-def check_json(document: Mapping[str, Any]) -> None:
-    """Raises ValueError if a document does not fit its checksum.
-
-    >>> check_json({'units': 3, 'sha256': checksum({'units': 2})})
-    Traceback (most recent call last):
-    ValueError: its sha256 does not fit, so it was changed since.
-    """
-    rest = {k: v for k, v in document.items() if k != _CHECKSUM}
-    if document.get(_CHECKSUM, checksum(rest)) != checksum(rest):
-        raise ValueError('its sha256 does not fit, so it was changed since.')
 
 
 @contextlib.contextmanager
@@ -297,6 +285,13 @@ def _parse(path, format, max_bytes):
     if not isinstance(document, dict) or document.get('format') != format:
         raise ValueError(f'it has no "format": "{format}".')
     return document
+
+
+def _check(document):
+    """Raises ValueError if a document does not fit its checksum."""
+    rest = {k: v for k, v in document.items() if k != _CHECKSUM}
+    if document.get(_CHECKSUM, checksum(rest)) != checksum(rest):
+        raise ValueError('its sha256 does not fit, so it was changed since.')
 
 
 @contextlib.contextmanager

@@ -161,11 +161,3 @@ class Batches:
         # that tunes, which sleeps for up to a minute.
         options.autotune.enabled = False
         return dataset.prefetch(_PREFETCH).with_options(options)
-
-
-def __getattr__(name):  # Temporary: old imports of what was all in here.
-    import sys
-
-    if name.startswith('_'):
-        raise AttributeError(name)
-    return getattr(sys.modules['tfcharrnn.data'], name)

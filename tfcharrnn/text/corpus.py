@@ -130,30 +130,25 @@ class Corpus:
         sources.check_distinct(
             [file for part in files.values() for file in part]
         )
+        name = sources.describe(source)
         known = vocabulary if isinstance(vocabulary, Vocabulary) else None
-        by_characters = vocabulary is None or (
-            known is not None and known.unknown is None
+        by_words = vocabulary is not None and (
+            known is None or known.unknown is not None
         )
-        if by_characters and not named and large_files(files['text']):
+        if not (named or by_words) and (large := large_files(files['text'])):
             text = LargeText(
-                large_files(files['text']),
+                large,
                 encoding,
                 lowercase=lowercase,
                 normalize_newlines=normalize_newlines,
                 report=report,
             )
-            name = sources.describe(source)
             mapped = map_parts(text, fractions, known, name)
             return cls(**mapped._asdict(), source=name)
-        texts = {}
-        for part in files:
-            texts[part] = ''.join(
-                sources.read(file, encoding) for file in files[part]
-            )
-            if not texts[part]:
-                raise ValueError(
-                    f"There is no text in '{sources.describe(given[part])}'."
-                )
+        texts = {
+            part: sources.read_all(files[part], encoding, given[part])
+            for part in files
+        }
         corpus = cls.from_text(
             texts if named else texts['text'],
             split,
@@ -161,7 +156,7 @@ class Corpus:
             lowercase=lowercase,
             normalize_newlines=normalize_newlines,
         )
-        return dataclasses.replace(corpus, source=sources.describe(source))
+        return dataclasses.replace(corpus, source=name)
 
     @classmethod
     def from_text(
@@ -243,22 +238,11 @@ class Corpus:
             OSError: As in `load`.
             ValueError: As in `load`, or a CSV file has no such column.
         """
-        lines = []
-        files = sources.expand(source)
-        sources.check_distinct(files)
-        for file in files:
-            text = sources.read(file, encoding)
-            if csv_column is None:
-                text = sources.normalize_newlines(text)
-                lines += text.split('\n')
-            else:
-                lines += sources.read_column(text, csv_column, str(file))
-        if not any(lines):
-            raise ValueError(
-                f"There is no line in '{sources.describe(source)}'."
-            )
         corpus = cls.from_lines(
-            lines, split, vocabulary=vocabulary, lowercase=lowercase
+            sources.read_lines(source, encoding, csv_column),
+            split,
+            vocabulary=vocabulary,
+            lowercase=lowercase,
         )
         return dataclasses.replace(corpus, source=sources.describe(source))
 
@@ -320,20 +304,12 @@ class Corpus:
                 or its words, as the config says.
             report: As in `load`.
 
-        Returns:
-            The corpus.
-
         Raises:
-            OSError: As in `load`.
-            ValueError: As in `load`.
+            OSError, ValueError: As in `load`.
         """
         train = 1.0 - config.valid_fraction - config.test_fraction
         split = train, config.valid_fraction, config.test_fraction
-        make: AnyVocabulary = vocabulary
-        if vocabulary is None and config.level == 'word':
-            make = functools.partial(
-                WordVocabulary.from_text, num_words=config.num_words
-            )
+        make = vocabulary or _vocabulary_maker(config)
         if config.has_lines:
             return cls.load_lines(
                 config.corpus,
@@ -359,11 +335,7 @@ class Corpus:
         return self.vocabulary.lines
 
     def digest(self) -> str:
-        """Returns a hash of the text, its vocabulary and its split.
-
-        Returns:
-            A SHA-256 in hexadecimal; the same for the same text.
-        """
+        """Returns the SHA-256 of the text, its vocabulary and its split."""
         tokens = ''.join(self.vocabulary.tokens)
         digest = hashlib.sha256(tokens.encode('utf-8', 'surrogatepass'))
         parts = [self.train, self.valid]
@@ -399,3 +371,12 @@ class Corpus:
             f'<Corpus {self.source}: {len(self.vocabulary)} distinct '
             f'{self.vocabulary.unit}s; {sizes}>'
         )
+
+
+def _vocabulary_maker(config: TextConfig) -> AnyVocabulary:
+    """Returns what makes the vocabulary of a config; None: the characters."""
+    if config.level != 'word':
+        return None
+    return functools.partial(
+        WordVocabulary.from_text, num_words=config.num_words
+    )

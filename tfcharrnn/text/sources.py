@@ -139,6 +139,59 @@ def read(file: str | pathlib.Path, encoding: str) -> str:
     return _decode(_read_bytes(file), str(file), encoding)
 
 
+def read_all(
+    texts: Sequence[str | pathlib.Path], encoding: str, source: Source
+) -> str:
+    """Reads texts, one after the other.
+
+    Args:
+        texts: Names and files, from `expand`.
+        encoding: How the bytes of files are read.
+        source: The source that the texts are from, for the error.
+
+    Raises:
+        OSError: A text cannot be read.
+        ValueError: The bytes are not in this encoding, or the texts are empty.
+    """
+    joined = ''.join(read(text, encoding) for text in texts)
+    if not joined:
+        raise ValueError(f"There is no text in '{describe(source)}'.")
+    return joined
+
+
+def read_lines(
+    source: Source, encoding: str, csv_column: int | None = None
+) -> list[str]:
+    """Reads the lines of a source, or the fields of a column.
+
+    Args:
+        source: The source.
+        encoding: How the bytes of files are read.
+        csv_column: The number of a column of CSV files, from 1 on; None: the
+            files are plain text.
+
+    Returns:
+        The lines, including empty ones.
+
+    Raises:
+        OSError: A text cannot be read.
+        ValueError: The bytes are not in this encoding, all lines are empty, or
+            a CSV file has no such column.
+    """
+    texts = expand(source)
+    check_distinct(texts)
+    lines = []
+    for text in texts:
+        content = read(text, encoding)
+        if csv_column is None:
+            lines += normalize_newlines(content).split('\n')
+        else:
+            lines += read_column(content, csv_column, str(text))
+    if not any(lines):
+        raise ValueError(f"There is no line in '{describe(source)}'.")
+    return lines
+
+
 def _read_bytes(path: pathlib.Path) -> bytes:
     if path.is_fifo():  # Without a writer, a blocking read would hang.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), 'rb') as file:

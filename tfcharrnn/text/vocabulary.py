@@ -420,11 +420,3 @@ def check_ids(ids: npt.ArrayLike, size: int) -> np.ndarray:
                 f'Were the ids made with another vocabulary?'
             )
     return ids
-
-
-def __getattr__(name):  # Temporary: old imports.
-    if name != 'WordVocabulary':
-        raise AttributeError(name)
-    from tfcharrnn.text.words import WordVocabulary
-
-    return WordVocabulary
