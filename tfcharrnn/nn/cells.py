@@ -1,12 +1,13 @@
 """Recurrent cells, each written as the one step that its equations state.
 
-These are the definitions. `tfcharrnn.kernels` computes the same GRU and LSTM
-faster and is tested against the steps and the loop in this file.
+These are the definitions. The GRU, LSTM and MinGRU in `gates` compute the same
+faster, and are tested against the steps and the loop in this module.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
@@ -19,8 +20,8 @@ class RNNCell(tf.Module):
         outputs, state = cell(inputs, state)              # one step
         outputs, state = cell.unroll(sequence, state)     # a loop of steps
 
-    A new cell is a subclass with its variables and its step; all else here
-    works with any step. This one counts the characters it has seen:
+    A new cell is a subclass with its variables and its step; everything else
+    here works with any step. This one counts the characters that it has seen:
 
         >>> class Counter(RNNCell):
         ...     def __call__(self, inputs, state):
@@ -34,9 +35,9 @@ class RNNCell(tf.Module):
     Attributes:
         input_size: Features of each input.
         units: Features of each output, U.
-        compute_dtype: The type of the operands of matrix products where a
-            cell supports a reduced one; variables, gates and states are
-            float32 always. The model sets it.
+        compute_dtype: The type of the operands of matrix products, in cells
+            that support a reduced one. Variables, gates and states are always
+            float32. The model sets it.
     """
 
     compute_dtype = tf.float32
@@ -128,10 +129,11 @@ class RNNCell(tf.Module):
             state: The state before the first position.
 
         Returns:
-            The outputs in columns, [U, T, B], and the state after the last.
+            The outputs in columns, [U, T, B], and the state after the last
+            position.
         """
         outputs, state = self.unroll(
-            lookup(ids, embedding, self.input_size), state
+            embed(ids, embedding, self.input_size), state
         )
         return tf.transpose(outputs, [2, 1, 0]), state
 
@@ -147,9 +149,32 @@ class RNNCell(tf.Module):
         return tf.cast(product, tf.float32)
 
 
-def lookup(
-    ids: tf.Tensor, embedding: tf.Tensor | None, depth: int
-) -> tf.Tensor:
+_Cell = TypeVar('_Cell', bound=RNNCell)
+
+
+def replace(cell: _Cell, *, recurrent_kernel: tf.Tensor) -> _Cell:
+    """Returns a copy of a cell, with other recurrent weights.
+
+    The given cell stays as it is. Both share all other weights, so gradients
+    reach them through either one.
+
+        >>> cell = GRU(input_size=3, units=4)
+        >>> twin = replace(cell, recurrent_kernel=tf.zeros([4, 12]))
+        >>> twin.kernel is cell.kernel
+        True
+
+    Args:
+        cell: Any cell with a `recurrent_kernel`.
+        recurrent_kernel: A tensor of the same shape.
+    """
+    twin = copy.copy(cell)
+    # `tf.Module` notes what is assigned for checkpoints, in a dict that the
+    # copy shares with the cell.
+    object.__setattr__(twin, 'recurrent_kernel', recurrent_kernel)
+    return twin
+
+
+def embed(ids: tf.Tensor, embedding: tf.Tensor | None, depth: int) -> tf.Tensor:
     """Returns the rows of `embedding`, or one-hot rows of size `depth`."""
     if embedding is None:
         return tf.one_hot(ids, depth)
@@ -294,9 +319,9 @@ class MinGRU(RNNCell):
         z  = sigmoid(x Wz + bz)
         h' = (1 - z) * h + z * (x Wh + bh)
 
-    With no product of the state, the products of all steps are one, and what
-    is left for the loop is a multiplication and an addition for each unit.
-    Weights: `kernel` [I, 2U] and `bias` [2U], in the order z, h.
+    No weights multiply the state. One product serves all steps, and the loop
+    is left with a multiplication and an addition for each unit. Weights:
+    `kernel` [I, 2U] and `bias` [2U], in the order z, h.
 
         >>> cell = MinGRU(input_size=3, units=4)
         >>> outputs, state = cell(tf.zeros([2, 3]), cell.initial_state(2))
@@ -332,9 +357,9 @@ def glorot(shape: list[int]) -> tf.Tensor:
 
 def _orthogonal(shape: list[int]) -> tf.Tensor:
     """Rows that are orthonormal (Saxe et al., arXiv 1312.6120)."""
-    # Keras has a seed of its own; so that `tf.random.set_seed` governs all
-    # initial weights, its seed is drawn here.
-    if not tf.executing_eagerly():  # A graph, whose numbers come later.
+    # Keras ignores `tf.random.set_seed`, which is to govern all initial
+    # weights, so its seed is drawn from TensorFlow's generator.
+    if not tf.executing_eagerly():  # In a graph, the seed has no value yet.
         return tf.keras.initializers.Orthogonal()(shape)
     seed = tf.random.uniform([], maxval=2**31 - 1, dtype=tf.int32)
     return tf.keras.initializers.Orthogonal(seed=int(seed))(shape)

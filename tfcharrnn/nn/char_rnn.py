@@ -2,57 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from typing import Any
 
 import tensorflow as tf
 
-from tfcharrnn.nn import cells, kernels
-from tfcharrnn.nn import dropout as regularization
+from tfcharrnn import checks
+from tfcharrnn.config import CELLS
+from tfcharrnn.nn import cells, gates
+from tfcharrnn.nn.cells import RNNCell, embed, glorot
+from tfcharrnn.nn.chains import run_chains
+from tfcharrnn.nn.columns import Columns, embed_columns, product
+from tfcharrnn.nn.dropout import (
+    Noise,
+    check_weights,
+    drop,
+    drop_rows,
+    drop_weights,
+    penalize,
+)
+from tfcharrnn.nn.layer_norm import LayerNorm
+from tfcharrnn.rates import Dropout
 
-CELLS = {
-    'gru': kernels.GRU,
-    'lstm': kernels.LSTM,
-    'mingru': kernels.MinGRU,
-    'vanilla': cells.VanillaRNN,
-}
-
-# The rows of a batch are worked on in this many chains that do not depend on
-# each other, so that the gates of one overlap the matrix products of another.
-NUM_CHAINS = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What a `CharRNN` may have besides its plain layers.
-
-    >>> model = CharRNN(65, rnn_units=256, num_layers=2, residual=True)
-    >>> model.config['residual']
-    True
-
-    Attributes:
-        dropout: Share of each layer's outputs that is set to zero in training,
-            from 0 up to but not including 1; or what
-            `regularization.Dropout.of` takes, to drop elsewhere too.
-        tied: The weights of the logits are those of the embedding, whose size
-            must be `rnn_units` (arXiv 1608.05859).
-        residual: Each layer but the first adds to what it was given (arXiv
-            1512.03385).
-        layer_norm: Each layer's outputs, not its state, are brought to a mean
-            and a deviation that are learned (arXiv 1607.06450).
-        activation_penalty: The weight of the mean square of the last layer's
-            outputs in the objective; see `regularization.penalize`.
-        slowness_penalty: The same for how much they change from character to
-            character.
-    """
-
-    dropout: float | str | dict | regularization.Dropout = 0.0
-    tied: bool = False
-    residual: bool = False
-    layer_norm: bool = False
-    activation_penalty: float = 0.0
-    slowness_penalty: float = 0.0
+COMPUTE_DTYPES = 'float32', 'bfloat16'
 
 
 class CharRNN(tf.Module):
@@ -72,8 +43,8 @@ class CharRNN(tf.Module):
         >>> logits.shape
         TensorShape([2, 3, 65])
 
-    References: Graves, arXiv 1308.0850; dropout on what goes up, never on
-    what goes on in time: Zaremba et al., arXiv 1409.2329.
+    References: Graves, arXiv 1308.0850; dropout of what goes up to the next
+    layer, never of what goes on in time: Zaremba et al., arXiv 1409.2329.
     """
 
     def __init__(
@@ -82,11 +53,21 @@ class CharRNN(tf.Module):
         embedding_dim: int | None = 256,
         rnn_units: int = 1024,
         num_layers: int = 1,
-        cell: str | type[cells.RNNCell] = 'gru',
+        cell: str | type[RNNCell] = 'gru',
+        *,
         compute_dtype: str = 'float32',
-        **options: Any,
+        dropout: float | str | dict | Dropout = 0.0,
+        tied: bool = False,
+        residual: bool = False,
+        layer_norm: bool = False,
+        activation_penalty: float = 0.0,
+        slowness_penalty: float = 0.0,
     ):
         """Makes the model with new random weights.
+
+            >>> model = CharRNN(65, rnn_units=256, num_layers=2, residual=True)
+            >>> model.config['residual']
+            True
 
         Args:
             vocab_size: Number of distinct characters, V.
@@ -98,16 +79,39 @@ class CharRNN(tf.Module):
                 of `RNNCell` that is called with (input_size, units).
             compute_dtype: 'float32', or 'bfloat16' for the operands of matrix
                 products. Weights, gates, states and logits are float32.
-            **options: `dropout` and others; see `Options`.
+            dropout: Dropout rate in training of each layer's outputs, from 0
+                up to but not including 1; or rates by location, in any form
+                that `Dropout.of` reads.
+            tied: Whether the logits share the weights of the embedding, whose
+                size must then be `rnn_units` (arXiv 1608.05859).
+            residual: Whether each layer but the first adds its inputs to its
+                outputs (arXiv 1512.03385).
+            layer_norm: Whether each layer's outputs, not its state, are
+                normalized; see `LayerNorm`.
+            activation_penalty: Weight in the objective of the mean square of
+                the last layer's outputs; see `penalize`.
+            slowness_penalty: Weight of the mean square of their change from
+                character to character.
 
         Raises:
-            ValueError: If an argument is none of these.
-            TypeError: If there is no such option.
+            ValueError: If an argument has another value.
         """
         super().__init__()
-        self._options = Options(**options)
-        self._dropout = regularization.Dropout.of(self._options.dropout)
+        vocab_size = checks.whole_number('vocab_size', vocab_size)
+        if embedding_dim is not None:
+            embedding_dim = checks.whole_number('embedding_dim', embedding_dim)
+        rnn_units = checks.whole_number('rnn_units', rnn_units)
+        num_layers = checks.whole_number('num_layers', num_layers)
         cell = _cell_class(cell)
+        self._dropout = Dropout.of(dropout)
+        options = {
+            'dropout': dropout,
+            'tied': tied,
+            'residual': residual,
+            'layer_norm': layer_norm,
+            'activation_penalty': activation_penalty,
+            'slowness_penalty': slowness_penalty,
+        }
         self._config = {
             'vocab_size': vocab_size,
             'embedding_dim': embedding_dim,
@@ -115,40 +119,42 @@ class CharRNN(tf.Module):
             'num_layers': num_layers,
             'cell': _cell_name(cell),
             'compute_dtype': compute_dtype,
-            **_given(self._options),
+            # Checkpoints know a model by these: an option that is off, such as
+            # one that older versions did not have, must change nothing.
+            **{name: value for name, value in options.items() if value},
             'dropout': self._dropout.config,
         }
         _check(self._config, self._dropout)
         self.vocab_size = vocab_size
         self._dtype = tf.as_dtype(compute_dtype)
+        self._tied, self._residual = tied, residual
+        self._penalties = activation_penalty, slowness_penalty
         self.embedding = None
         if embedding_dim is not None:
-            # As large as what the cell makes of it: with Keras' 0.05 a model
-            # first learns, for hundreds of steps, to tell characters apart.
+            # As large as what the cell makes of it. With Keras' 0.05, a model
+            # first spends hundreds of steps learning to tell characters apart.
             initial = tf.random.uniform([vocab_size, embedding_dim], -0.5, 0.5)
             self.embedding = tf.Variable(initial, name='embedding')
         sizes = [embedding_dim or vocab_size] + [rnn_units] * (num_layers - 1)
         self.cells = [cell(size, rnn_units) for size in sizes]
-        regularization.check_weights(self.cells, self._dropout.weights)
+        check_weights(self.cells, self._dropout.weights)
         for layer in self.cells:
             layer.compute_dtype = self._dtype
-        self.norms = []
-        if self._options.layer_norm:
-            self.norms = [_Norm(rnn_units) for _ in sizes]
-        if not self._options.tied:
-            self.kernel = tf.Variable(
-                cells.glorot([rnn_units, vocab_size]), name='kernel'
-            )
+        self.norms = [LayerNorm(rnn_units) for _ in sizes if layer_norm]
+        if not tied:
+            initial = glorot([rnn_units, vocab_size])
+            self.kernel = tf.Variable(initial, name='kernel')
         self.bias = tf.Variable(tf.zeros([vocab_size]), name='bias')
 
     @property
     def config(self) -> dict[str, Any]:
-        """The arguments with which `CharRNN(**config)` is the same anew."""
-        return dict(self._config)  # tf.Module wraps the dicts that it holds.
+        """The arguments with which `CharRNN(**config)` builds it again."""
+        # tf.Module wraps the dicts that it holds; these are plain, for JSON.
+        return {**self._config, 'dropout': self._dropout.config}
 
     @property
     def num_parameters(self) -> int:
-        """The number of trainable numbers."""
+        """The number of trainable parameters."""
         return sum(v.shape.num_elements() for v in self.trainable_variables)
 
     def initial_state(self, batch_size: int | tf.Tensor) -> tuple:
@@ -160,109 +166,103 @@ class CharRNN(tf.Module):
         inputs: tf.Tensor,
         state: tuple,
         *,
-        training: bool | tf.Tensor = False,
+        training: bool | Noise = False,
     ) -> tuple[tf.Tensor, tuple]:
         """Predicts each next character from all that came before.
 
         Args:
             inputs: [B, T] integers below V.
             state: As `initial_state` or another call returned it.
-            training: False for no dropout; True for dropout from TensorFlow's
-                global generator; or a seed, two integers, for dropout that is
-                a function of the seed. `Trainer` passes seeds.
+            training: False for no dropout; a `Noise` for dropout that is a
+                function of its seed, as `Trainer` passes it; or True for a seed
+                from TensorFlow's global generator.
 
         Returns:
             The logits [B, T, V] float32 and the state after the last input.
         """
-        inputs = tf.cast(inputs, tf.int32)
-        seed = self._seed(training)
-        # What is dropped of the weights is the same for all rows.
-        embedding, weights_seed = self.embedding, None
-        rates = regularization.Dropout()
-        if seed is not None:
-            rates = self._dropout
-            rows_seed, weights_seed, seed = _fold_in(seed, 3)
-            embedding = _drop_rows(embedding, rates.rows, rows_seed)
-        with regularization.dropped_weights(
-            self.cells, rates.weights, weights_seed
-        ):
-            return self._run_chains(inputs, state, embedding, seed)
+        noise = self._noise(training)
+        layers, embedding = self.cells, self.embedding
+        if noise is not None:
+            # The same weights are dropped for all rows.
+            rows_noise, weights_noise, noise = noise.split(3)
+            embedding = drop_rows(embedding, self._dropout.rows, rows_noise)
+            layers = drop_weights(layers, self._dropout.weights, weights_noise)
 
-    def _run_chains(self, inputs, state, embedding, seed):
-        """Runs halves of the rows apart, each through all layers."""
-        sizes = _chain_sizes(inputs.shape[0])
-        if len(sizes) == 1:
-            return self._run(inputs, state, embedding, seed)
-        chains = zip(
-            tf.split(inputs, sizes),
-            _split(state, sizes),
-            [None] * len(sizes) if seed is None else _fold_in(seed, len(sizes)),
-            [size / sum(sizes) for size in sizes],
-            strict=True,
-        )
-        results = [
-            self._run(rows, rows_state, embedding, rows_seed, share)
-            for rows, rows_state, rows_seed, share in chains
-        ]
-        return tf.nest.map_structure(lambda *x: tf.concat(x, 0), *results)
+        def run(ids, state, noise, row_share):
+            x, after = self._run_layers(ids, state, layers, embedding, noise)
+            return self._logits(x, noise, row_share), after
 
-    def _run(self, ids, state, embedding, seed, share=1.0):
-        """Runs one chain, a share of the rows, through all layers."""
-        x, after = self._run_first(ids, state[0], embedding, seed)
+        return run_chains(run, tf.cast(inputs, tf.int32), state, noise)
+
+    def _noise(self, training):
+        """Returns the noise of a call, or None where nothing is random."""
+        if not isinstance(training, (bool, Noise)):
+            raise TypeError(
+                f'`training` is {training!r}, but must be True, False or a '
+                '`Noise`: put a seed into `Noise(seed)`.'
+            )
+        if not training or not (self._dropout or any(self._penalties)):
+            return None
+        if isinstance(training, Noise):
+            return training
+        return Noise(tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32))
+
+    def _run_layers(self, ids, state, layers, embedding, noise):
+        """Runs rows of ids through cells; returns columns and the state."""
+        x, after = self._run_first(ids, state[0], layers[0], embedding, noise)
         x = self._finish_layer(None, x, 0)
         states = [after]
-        for layer, cell in enumerate(self.cells[1:], start=1):
-            dropped = self._drop(x, 'layers', seed, layer)
+        for layer, cell in enumerate(layers[1:], start=1):
+            dropped = self._drop(x, 'layers', noise, layer)
             outputs, after = cell.unroll_columns(dropped, state[layer])
             x = self._finish_layer(x, outputs, layer)
             states.append(after)
-        dropped = self._drop(x, 'output', seed, len(self.cells))
-        options = self._options
-        penalties = options.activation_penalty, options.slowness_penalty
-        if seed is not None and any(penalties):
-            # Each penalty is a mean over the rows of the chain.
-            penalties = (share * penalty for penalty in penalties)
-            dropped = regularization.penalize(x, dropped, *penalties)
-        kernel = self._logits_kernel()
-        logits = kernels.product(kernel, dropped, self._dtype)
-        logits = tf.transpose(tf.cast(logits, tf.float32), [2, 1, 0])
-        return logits + self.bias, tuple(states)
+        return x, tuple(states)
 
-    def _run_first(self, ids, state, embedding, seed):
+    def _run_first(self, ids, state, cell, embedding, noise):
         """Runs the first layer, which reads ids."""
-        cell = self.cells[0]
-        if seed is None or not self._dropout.embedding:
+        if noise is None or not self._dropout.embedding:
             return cell.unroll_ids(ids, embedding, state)
-        # Each input differs: no row of a table any more.
-        if self.vocab_size > kernels.MAX_TABLE:
-            x = kernels.look_up(ids, embedding)
-        else:
-            one_hot = tf.one_hot(
-                tf.transpose(ids), self.vocab_size, axis=0, dtype=self._dtype
-            )
-            x = kernels.product(embedding, one_hot, self._dtype)
-        x = self._drop(x, 'embedding', seed, 0)
-        return cell.unroll_columns(x, state)
+        # Each input differs now, so products cannot be read from a table.
+        x = embed_columns(ids, embedding, self._dtype)
+        return cell.unroll_columns(self._drop(x, 'embedding', noise, 0), state)
 
-    def _finish_layer(self, inputs, outputs, layer):
-        """Normalises a layer's outputs, columns, and adds its inputs."""
+    def _finish_layer(self, inputs, outputs, layer: int):
+        """Normalizes a layer's outputs, in columns, and adds its inputs."""
         if self.norms:
             outputs = self.norms[layer](outputs)
-        if self._options.residual and layer:
+        if self._residual and layer:
             outputs += tf.cast(inputs, outputs.dtype)
         return outputs
 
+    def _logits(self, x, noise, row_share):
+        """Returns the logits [B, T, V] of the last layer's outputs, columns."""
+        dropped = self._drop(x, 'output', noise, len(self.cells))
+        if noise is not None and any(self._penalties):
+            # Each penalty is a mean over these rows, a share of all.
+            penalties = (row_share * penalty for penalty in self._penalties)
+            dropped = penalize(x, dropped, *penalties)
+        logits = product(self._logits_kernel(), dropped, self._dtype)
+        logits = tf.transpose(tf.cast(logits, tf.float32), [2, 1, 0])
+        return logits + self.bias
+
     def _logits_kernel(self):
-        if self._options.tied:
-            return tf.transpose(self.embedding)
-        return self.kernel
+        return tf.transpose(self.embedding) if self._tied else self.kernel
+
+    def _drop(self, x, location, noise, layer):
+        rate = getattr(self._dropout, location)
+        if noise is None or not rate:
+            return x
+        seed, share = noise.fold_in(layer)
+        locked = self._dropout.locked
+        return drop(x, rate, seed, share=share, locked=locked)
 
     def step_weights(self) -> tuple:
         """Returns weights made ready for many calls of `step`, in a loop.
 
-        Empty where a cell is not one of ours, and makes its steps as it does.
+        Empty where a cell has no fast step: then `step` reads the variables.
         """
-        if not all(isinstance(cell, kernels.Columns) for cell in self.cells):
+        if not all(isinstance(cell, Columns) for cell in self.cells):
             return ()
         first, *others = self.cells
         layers = [first.step_weights(True, self.embedding)]
@@ -272,7 +272,7 @@ class CharRNN(tf.Module):
     def step(
         self, ids: tf.Tensor, state: tuple, weights: tuple = ()
     ) -> tuple[tf.Tensor, tuple]:
-        """Predicts the next character from one: a step of the loop that writes.
+        """Predicts the next character from one: a step of generation.
 
         Args:
             ids: [B] integers below V.
@@ -291,7 +291,7 @@ class CharRNN(tf.Module):
                 )
             )
             return self._compiled_step(ids, state, products, weights)
-        x = cells.lookup(ids, self.embedding, self.vocab_size)
+        x = embed(ids, self.embedding, self.vocab_size)
         states = []
         for layer, cell in enumerate(self.cells):
             outputs, after = cell(x, state[layer])
@@ -312,127 +312,43 @@ class CharRNN(tf.Module):
             states.append(after)
         return tf.transpose(tf.matmul(kernel, x)) + self.bias, tuple(states)
 
-    def _seed(self, training):
-        """Returns the seed of a call, or None where nothing is random."""
-        options = self._options
-        penalized = options.activation_penalty or options.slowness_penalty
-        if training is False or not (self._dropout or penalized):
-            return None
-        if training is True:
-            return tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)
-        return training
 
-    def _drop(self, x, name, seed, layer):
-        rate = getattr(self._dropout, name)
-        if seed is None or not rate:
-            return x
-        seed = tf.random.experimental.stateless_fold_in(seed, layer)
-        return regularization.drop(x, rate, seed, locked=self._dropout.locked)
+def _named_cell(name: str) -> type[RNNCell]:
+    """Returns the class of a cell: the fast one, if there is one."""
+    class_name = CELLS[name].class_name
+    return getattr(gates, class_name, None) or getattr(cells, class_name)
 
 
-class _Norm(tf.Module):
-    """Layer normalisation of columns [U, ...]; Ba et al., arXiv 1607.06450."""
-
-    def __init__(self, units):
-        super().__init__()
-        self.scale = tf.Variable(tf.ones([units]), name='scale')
-        self.shift = tf.Variable(tf.zeros([units]), name='bias')
-
-    def __call__(self, x):
-        return self._normalize(
-            x,
-            tf.convert_to_tensor(self.scale),
-            tf.convert_to_tensor(self.shift),
-        )
-
-    @tf.function(autograph=False, jit_compile=True)
-    def _normalize(self, x, scale, shift):
-        wide = tf.cast(x, tf.float32)
-        mean, variance = tf.nn.moments(wide, 0, keepdims=True)
-        shape = [-1] + [1] * (len(x.shape) - 1)
-        scale, shift = tf.reshape(scale, shape), tf.reshape(shift, shape)
-        wide = (wide - mean) * tf.math.rsqrt(variance + 1e-5)
-        return tf.cast(wide * scale + shift, x.dtype)
+def _cell_name(cell: type[RNNCell]) -> str:
+    """Returns the name that the config has for a class."""
+    names = (name for name in CELLS if _named_cell(name) is cell)
+    return next(names, cell.__name__)
 
 
-def _fold_in(seed, count):
-    """Makes `count` seeds of one."""
-    fold_in = tf.random.experimental.stateless_fold_in
-    return [fold_in(seed, i) for i in range(count)]
-
-
-def _drop_rows(embedding, rate, seed):
-    if not rate:
-        return embedding
-    ones = tf.ones([embedding.shape[0], 1])
-    return embedding * regularization.drop(ones, rate, seed)
-
-
-def _given(options) -> dict[str, Any]:
-    """Returns the options that are on, JSON-able."""
-    return {k: v for k, v in vars(options).items() if v}
-
-
-def _chain_sizes(batch_size: int | None) -> list[int]:
-    """Cuts the rows of a batch in halves, where there are enough of them."""
-    if batch_size is None or batch_size < NUM_CHAINS:
-        return [batch_size]
-    half = batch_size // NUM_CHAINS
-    return [half, batch_size - half]
-
-
-def _split(state, sizes):
-    parts = [tf.split(tensor, sizes) for tensor in tf.nest.flatten(state)]
-    return [
-        tf.nest.pack_sequence_as(state, part)
-        for part in zip(*parts, strict=True)
-    ]
-
-
-def _cell_name(cell: type[cells.RNNCell]) -> str:
-    ours = {known: name for name, known in CELLS.items()}
-    return ours.get(cell, cell.__name__)
-
-
-def _cell_class(cell) -> type[cells.RNNCell]:
+def _cell_class(cell: Any) -> type[RNNCell]:
     if isinstance(cell, str) and cell in CELLS:
-        return CELLS[cell]
-    if isinstance(cell, type) and issubclass(cell, cells.RNNCell):
+        return _named_cell(cell)
+    if isinstance(cell, type) and issubclass(cell, RNNCell):
         return cell
     raise ValueError(
         f'`cell` is {cell!r}, but must be one of {", ".join(CELLS)}, or a '
-        'subclass of `tfcharrnn.RNNCell`. For a model with a cell of your '
-        'own, pass its class.'
+        'subclass of `tfcharrnn.RNNCell`. To load a model with your own cell, '
+        'pass its class.'
     )
 
 
-def _check(config: dict[str, Any], dropout: regularization.Dropout) -> None:
-    for name in ('vocab_size', 'embedding_dim', 'rnn_units', 'num_layers'):
-        value = config[name]
-        if value is None and name == 'embedding_dim':
-            continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(
-                f'`{name}` is {value!r}, but must be a whole number of at '
-                'least 1.'
-            )
+def _check(config: dict[str, Any], dropout: Dropout) -> None:
+    checks.choice('compute_dtype', config['compute_dtype'], COMPUTE_DTYPES)
+    for name in ('activation_penalty', 'slowness_penalty'):
+        checks.number(name, config.get(name, 0.0), 0.0)
     if config['embedding_dim'] is None and (dropout.rows or dropout.embedding):
         raise ValueError(
-            'There is a dropout of `rows` or `embedding`, but `embedding_dim` '
-            'is None: there is no embedding. Leave one of the two out.'
+            '`dropout` has a rate of `rows` or `embedding`, but '
+            '`embedding_dim` is None, so there is no embedding. Leave one of '
+            'the two out.'
         )
     if config.get('tied') and config['embedding_dim'] != config['rnn_units']:
         raise ValueError(
             f'`embedding_dim` is {config["embedding_dim"]} and `rnn_units` is '
             f'{config["rnn_units"]}, but with `tied` they must be the same.'
-        )
-    for name in ('activation_penalty', 'slowness_penalty'):
-        if not 0.0 <= config.get(name, 0.0) < math.inf:
-            raise ValueError(
-                f'`{name}` is {config[name]!r}, but must be 0 or more.'
-            )
-    if config['compute_dtype'] not in ('float32', 'bfloat16'):
-        raise ValueError(
-            f'`compute_dtype` is {config["compute_dtype"]!r}, but must be '
-            "'float32' or 'bfloat16'."
         )

@@ -1,21 +1,32 @@
 import json
 import math
+import os
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
+from small_models import (
+    CELLS,
+    TIME,
+    VOCAB,
+    build,
+    copy,
+    random_ids,
+    random_state,
+    transparent,
+)
 
 import tfcharrnn
-from tfcharrnn import cells, losses
+from tfcharrnn.nn import cells, gates, recurrence
+from tfcharrnn.training import losses
 
-CELLS = ('gru', 'lstm', 'mingru', 'vanilla')
 KERAS = {
     'gru': tf.keras.layers.GRU,
     'lstm': tf.keras.layers.LSTM,
     'vanilla': tf.keras.layers.SimpleRNN,
 }
 PLAIN = {'gru': cells.GRU, 'lstm': cells.LSTM, 'mingru': cells.MinGRU}
-VOCAB, TIME = 11, 10
 
 
 class Histogram(cells.RNNCell):
@@ -23,49 +34,6 @@ class Histogram(cells.RNNCell):
 
     def __call__(self, inputs, state):
         return state + inputs, state + inputs
-
-
-class Ones(cells.RNNCell):
-    """1 from the first layer, passed on by others: shows what is dropped."""
-
-    def __call__(self, inputs, state):
-        first = self.input_size != self.units
-        return (tf.ones_like(state) if first else inputs), state
-
-
-def build(**config):
-    sizes = {'vocab_size': VOCAB, 'embedding_dim': 8, 'rnn_units': 16}
-    model = tfcharrnn.CharRNN(**sizes | config)
-    for variable in model.variables:  # biases too: zeros would hide mistakes
-        variable.assign_add(tf.random.normal(variable.shape, stddev=0.2))
-    return model
-
-
-def transparent(**config):
-    """A model whose logits are the outputs of its last cell."""
-    model = build(rnn_units=VOCAB, **config)
-    model.kernel.assign(tf.eye(VOCAB))
-    model.bias.assign(tf.zeros(VOCAB))
-    return model
-
-
-def copy(source, target):
-    for theirs, ours in zip(source.variables, target.variables, strict=True):
-        ours.assign(theirs)
-    return target
-
-
-def random_ids(batch_size, length=TIME, vocab_size=VOCAB):
-    return tf.random.uniform(
-        [batch_size, length], maxval=vocab_size, dtype=tf.int32
-    )
-
-
-def random_state(model, batch_size):
-    return tf.nest.map_structure(
-        lambda zeros: tf.random.normal(zeros.shape),
-        model.initial_state(batch_size),
-    )
 
 
 def rows(state, start, end):
@@ -293,9 +261,15 @@ class ModelTest(tf.test.TestCase, parameterized.TestCase):
         ids, state = random_ids(2), model.initial_state(2)
         self.assert_all_close(rebuilt(ids, state), model(ids, state))
 
-    @parameterized.parameters(*CELLS)
-    def test_config_names_the_class_of_a_cell_as_one_would(self, name):
-        config = build(cell=tfcharrnn.model.CELLS[name]).config
+    @parameterized.parameters(
+        ('gru', gates.GRU),
+        ('lstm', gates.LSTM),
+        ('mingru', gates.MinGRU),
+        ('vanilla', cells.VanillaRNN),
+    )
+    def test_config_names_the_class_of_a_cell_as_one_would(self, name, cell):
+        config = build(cell=cell).config
+        self.assertEqual(config['cell'], name)
         self.assertEqual(config, build(cell=name).config)
 
     def test_config_names_a_cell_of_ones_own(self):
@@ -318,96 +292,120 @@ class ModelTest(tf.test.TestCase, parameterized.TestCase):
         ('dropout', 1.0),
         ('dropout', -0.1),
         ('compute_dtype', 'float16'),
+        ('activation_penalty', -1.0),
+        ('slowness_penalty', math.inf),
     )
     def test_error_names_the_argument_and_its_value(self, name, value):
         with self.assertRaisesRegex(ValueError, f'`{name}` is .*{value}'):
             build(**{name: value})
 
 
-class DropoutTest(tf.test.TestCase, parameterized.TestCase):
-    def drop(self, *, training, **config):
-        """[B, T, V], what dropout makes of ones."""
-        model = transparent(cell=Ones, **config)
-        return model(
-            random_ids(40, 50), model.initial_state(40), training=training
-        )[0]
+class OptionsTest(tf.test.TestCase, parameterized.TestCase):
+    @parameterized.product(
+        option=('tied', 'residual', 'layer_norm'),
+        cell=('gru', 'lstm', cells.VanillaRNN),
+    )
+    def test_steps_equal_the_whole(self, option, cell):
+        model = tfcharrnn.CharRNN(9, 8, 8, 3, cell, **{option: True})
+        for variable in model.variables:
+            variable.assign_add(tf.random.normal(variable.shape, stddev=0.3))
+        ids = tf.constant([[0, 1, 2, 3], [4, 3, 2, 1]])
+        whole, end = model(ids, model.initial_state(2))
+        ready = []
+        for threads in (0, 1):  # As one product, and in halves.
+            with mock.patch.object(
+                recurrence, '_num_threads', lambda t=threads: t
+            ):
+                ready.append(model.step_weights())
+        for weights in ((), *ready):
+            state, logits = model.initial_state(2), []
+            for t in range(4):
+                step, state = model.step(ids[:, t], state, weights)
+                logits.append(step)
+            self.assertAllClose(tf.stack(logits, 1), whole)
+            tf.nest.map_structure(self.assertAllClose, state, end)
 
-    @parameterized.product(dropout=(0.1, 0.5, 0.9), num_layers=(1, 2))
-    def test_share_is_zero_and_the_mean_stays(self, dropout, num_layers):
-        outputs = self.drop(
-            dropout=dropout, num_layers=num_layers, training=[1, 2]
-        ).numpy()
-        # Each layer drops its own, independently.
-        expected = (1.0 - dropout) ** num_layers
-        kept = outputs[outputs != 0.0]
-        # A share is taken to the nearest 65536th.
-        np.testing.assert_allclose(kept, 1.0 / expected, rtol=2.0**-12)
-        deviation = math.sqrt(expected * (1.0 - expected) / outputs.size)
+    def test_tied_weights_are_one(self):
+        plain, tied = (
+            tfcharrnn.CharRNN(9, 8, 8, tied=tied) for tied in (False, True)
+        )
+        self.assertEqual(plain.num_parameters - tied.num_parameters, 9 * 8)
+        with self.assertRaisesRegex(ValueError, '`tied`'):
+            tfcharrnn.CharRNN(9, 8, 16, tied=True)
+
+    def test_residual_layers_that_add_nothing_pass_on(self):
+        model = tfcharrnn.CharRNN(9, 8, 8, 2, residual=True)
+        second = model.cells[1]
+        for variable in second.trainable_variables:
+            variable.assign(tf.zeros_like(variable))
+        shallow = tfcharrnn.CharRNN(9, 8, 8, 1)
+        shallow.embedding.assign(model.embedding)
+        for theirs, ours in zip(
+            model.cells[0].variables, shallow.cells[0].variables, strict=True
+        ):
+            ours.assign(theirs)
+        shallow.kernel.assign(model.kernel)
+        ids = tf.constant([[0, 1, 2, 3]])
         self.assertAllClose(
-            kept.size / outputs.size, expected, atol=4 * deviation
+            model(ids, model.initial_state(1))[0],
+            shallow(ids, shallow.initial_state(1))[0],
         )
 
-    @parameterized.parameters(0, 1, 2)
-    def test_rows_times_and_units_are_independent(self, axis):
-        outputs = self.drop(dropout=0.5, training=[1, 2])
-        for shift in (1, outputs.shape[axis] // 2):
-            both = (outputs > 0.0) & (tf.roll(outputs, shift, axis) > 0.0)
-            share = tf.reduce_mean(tf.cast(both, tf.float32))
-            self.assertAllClose(share, 0.25, atol=0.02)
+    def test_options_are_in_the_config_if_they_are_on(self):
+        model = tfcharrnn.CharRNN(9, 8, 8, 2, residual=True)
+        self.assertEqual(model.config['residual'], True)
+        self.assertNotIn('tied', model.config)
+        again = tfcharrnn.CharRNN(**model.config)
+        self.assertEqual(again.config, model.config)
+        with self.assertRaisesRegex(TypeError, 'deep'):
+            tfcharrnn.CharRNN(9, deep=True)
 
-    def test_false_or_a_share_of_zero_drops_nothing(self):
-        self.assertAllEqual(
-            self.drop(dropout=0.5, training=False), tf.ones([40, 50, VOCAB])
+    def test_config_is_that_of_older_versions(self):
+        # Digests in checkpoints depend on every key and its place.
+        everything = {
+            'vocab_size': 9,
+            'embedding_dim': 8,
+            'rnn_units': 8,
+            'num_layers': 2,
+            'cell': 'lstm',
+            'compute_dtype': 'bfloat16',
+            'dropout': {'output': 0.5, 'locked': True},
+            'tied': True,
+            'residual': True,
+            'layer_norm': True,
+            'activation_penalty': 2.0,
+            'slowness_penalty': 1,
+        }
+        model = tfcharrnn.CharRNN(**everything)
+        self.assertEqual(json.dumps(model.config), json.dumps(everything))
+        plain = tfcharrnn.CharRNN(9, 8, 16, residual=False)
+        self.assertEqual(
+            json.dumps(plain.config),
+            '{"vocab_size": 9, "embedding_dim": 8, "rnn_units": 16, '
+            '"num_layers": 1, "cell": "gru", "compute_dtype": "float32", '
+            '"dropout": 0.0}',
         )
-        self.assertAllEqual(
-            self.drop(dropout=0.0, training=True), tf.ones([40, 50, VOCAB])
-        )
 
-    def test_a_function_of_the_seed(self):
-        first = self.drop(dropout=0.5, training=[1, 2])
-        self.assertAllEqual(self.drop(dropout=0.5, training=[1, 2]), first)
-        for seed in ([1, 3], [2, 2], [2, 1]):
-            other = self.drop(dropout=0.5, training=seed)
-            self.assertNotAllEqual(other, first)
-
-    def test_the_same_in_a_graph(self):
-        model = build(dropout=0.5, num_layers=2)
-        ids, state, seed = random_ids(5), model.initial_state(5), [1, 2]
-        graph, _ = tf.function(model)(ids, state, training=tf.constant(seed))
-        eager, _ = model(ids, state, training=seed)
-        self.assertAllClose(graph, eager, atol=1e-5)
-
-    def test_true_draws_from_the_global_generator(self):
-        model = build(dropout=0.5)
-        ids, state = random_ids(5), model.initial_state(5)
-
-        def two_calls():
-            tf.random.set_seed(7)
-            return [model(ids, state, training=True)[0] for _ in range(2)]
-
-        first, second = two_calls()
-        self.assertNotAllClose(first, second)
-        self.assertAllEqual(two_calls(), [first, second])
-
-    @parameterized.parameters(*CELLS)
-    def test_nothing_is_dropped_on_the_way_through_time(self, cell):
-        model = build(cell=cell, dropout=0.5)
-        ids, start = random_ids(5), model.initial_state(5)
-        expected, expected_state = model(ids, start)
-        logits, state = model(ids, start, training=[1, 2])
-        self.assertNotAllClose(logits, expected)
-        tf.nest.map_structure(self.assertAllEqual, state, expected_state)
-
-    def test_gradient_sees_the_same_drops(self):
-        model = transparent(cell=Ones, dropout=0.5)
-        with tf.GradientTape() as tape:
-            logits, _ = model(
-                random_ids(5), model.initial_state(5), training=[1, 2]
-            )
-        expected = tf.reduce_sum(logits, [0, 1])[:, None]  # logits are outputs
-        self.assertAllClose(
-            tape.gradient(logits, model.kernel),
-            tf.repeat(expected, VOCAB, axis=1),
+    def test_keys_of_checkpoints_are_those_of_older_versions(self):
+        model = tfcharrnn.CharRNN(9, 8, 16, 1, layer_norm=True)
+        prefix = os.path.join(self.get_temp_dir(), 'ckpt')
+        path = tf.train.Checkpoint(model=model).write(prefix)
+        keys = {
+            key.removesuffix('/.ATTRIBUTES/VARIABLE_VALUE')
+            for key, _ in tf.train.list_variables(path)
+        }
+        self.assertEqual(
+            keys - {'_CHECKPOINTABLE_OBJECT_GRAPH'},
+            {
+                'model/embedding',
+                'model/cells/0/kernel',
+                'model/cells/0/recurrent_kernel',
+                'model/cells/0/bias',
+                'model/norms/0/scale',
+                'model/norms/0/shift',
+                'model/kernel',
+                'model/bias',
+            },
         )
 
 

@@ -6,12 +6,82 @@ from unittest import mock
 import tensorflow as tf
 from absl.testing import parameterized
 
-from tfcharrnn import cells, kernels
+from tfcharrnn.nn import cells, gates, recurrence
+
+
+class Toy(cells.RNNCell):
+    """A cell that uses all the freedom that the contract of `Gated` leaves.
+
+    i, o = sigmoid(x Wi + bi), sigmoid(x Wo + bo)
+    g, r = tanh(x Wg + h Ug + bg), sigmoid(h Ur + br)
+    c'   = r * c + i * g
+    h'   = o * c'
+    """
+
+    def __init__(self, input_size, units):
+        super().__init__(input_size, units)
+        self.kernel = tf.Variable(cells.glorot([input_size, 3 * units]))
+        # Small, so that bfloat16's errors fade in the course of time.
+        recurrent = 0.5 * cells.glorot([units, 2 * units])
+        self.recurrent_kernel = tf.Variable(recurrent)
+        self.bias = tf.Variable(tf.zeros([4, units]))
+
+    def initial_state(self, batch_size):
+        zeros = tf.zeros([batch_size, self.units])
+        return {'h': zeros, 'long': (zeros,)}
+
+    def __call__(self, inputs, state):
+        h, (c,) = state['h'], state['long']
+        x_i, x_g, x_o = tf.split(self._product(inputs, self.kernel), 3, 1)
+        h_g, h_r = tf.split(self._product(h, self.recurrent_kernel), 2, 1)
+        b_i, b_o, b_g, b_r = tf.unstack(self.bias)
+        i, o = tf.sigmoid(x_i + b_i), tf.sigmoid(x_o + b_o)
+        g, r = tf.tanh(x_g + h_g + b_g), tf.sigmoid(h_r + b_r)
+        c = r * c + i * g
+        return o * c, {'h': o * c, 'long': (c,)}
+
+
+class FastToy(recurrence.Gated, Toy):
+    """Rows i, o, g, r: the first three of x, the last two of h."""
+
+    saved = 4
+
+    @staticmethod
+    def input_order(kernel):
+        i, g, o = tf.split(kernel, 3, 1)
+        return [i, o, g]
+
+    @staticmethod
+    def forward(x, h, bias, states):
+        _, c = states
+        (x_i, x_o, x_g), (h_g, h_r) = tf.split(x, 3), tf.split(h, 2)
+        b_i, b_o, b_g, b_r = tf.unstack(bias)
+        i, o = tf.sigmoid(x_i + b_i), tf.sigmoid(x_o + b_o)
+        g, r = tf.tanh(x_g + h_g + b_g), tf.sigmoid(h_r + b_r)
+        c = r * c + i * g
+        return [o * c, c], [i, o, g, r]
+
+    @staticmethod
+    def backward(saved, states, d_states):
+        i, o, g, r = saved
+        (_, c), (d_h, d_c) = states, d_states
+        d_c += d_h * o
+        d_i = d_c * g * i * (1.0 - i)
+        d_o = d_h * (r * c + i * g) * o * (1.0 - o)
+        d_g = d_c * i * (1.0 - g * g)
+        d_r = d_c * c * r * (1.0 - r)
+        return [d_i, d_o, d_g, d_r], [tf.zeros_like(d_h), d_c * r]
+
+    @staticmethod
+    def bias_gradient(sums):
+        return tf.reshape(sums, [4, -1])
+
 
 CELLS = {
-    kernels.GRU: cells.GRU,
-    kernels.LSTM: cells.LSTM,
-    kernels.MinGRU: cells.MinGRU,
+    gates.GRU: cells.GRU,
+    gates.LSTM: cells.LSTM,
+    gates.MinGRU: cells.MinGRU,
+    FastToy: Toy,
 }
 INPUTS = ('vectors', 'embedded', 'one_hot')
 LENGTHS, BATCH_SIZES = (1, 2, 100), (1, 3, 64)
@@ -124,7 +194,7 @@ def solve(layers, given):
     }
 
 
-class KernelsTest(tf.test.TestCase, parameterized.TestCase):
+class GatesTest(tf.test.TestCase, parameterized.TestCase):
     def assert_equal(self, actual, expected, dtype=tf.float32):
         error, bound = BOUNDS[dtype]
         for name in expected:
@@ -137,17 +207,20 @@ class KernelsTest(tf.test.TestCase, parameterized.TestCase):
                 what = f'error of {name} {index} of shape {b.shape}'
                 self.assertLessEqual(error(a, b), bound, what)
 
-    @parameterized.product(
-        cell=list(CELLS),
-        layers_and_inputs=(
-            (1, 'vectors'),
-            (1, 'embedded'),
-            (2, 'embedded'),
-            (2, 'one_hot'),
+    @parameterized.parameters(
+        *(
+            (cell, *layers)
+            for cell in (gates.GRU, gates.LSTM, gates.MinGRU)
+            for layers in (
+                (1, 'vectors'),
+                (1, 'embedded'),
+                (2, 'embedded'),
+                (2, 'one_hot'),
+            )
         ),
+        (FastToy, 2, 'embedded'),
     )
-    def test_equals_the_plain_loop_in_a_graph(self, cell, layers_and_inputs):
-        num_layers, inputs = layers_and_inputs
+    def test_equals_the_plain_loop_in_a_graph(self, cell, num_layers, inputs):
         layers = stack(cell, num_layers, inputs)
 
         def graph(layers):  # one for all lengths and batch sizes
@@ -202,14 +275,7 @@ class KernelsTest(tf.test.TestCase, parameterized.TestCase):
 
         unroll(tf.ones([3, 2, FEATURES]))
 
-    @parameterized.parameters(1000, 3001)
-    def test_bfloat16_product_accumulates_in_more(self, length):
-        # In bfloat16, 256 + 1 is 256.
-        ones = tf.ones([length, 1])
-        product = kernels.product(ones, ones[..., None], tf.bfloat16)
-        self.assertAllClose(product, [[[length]]], rtol=2**-8)
-
-    @parameterized.parameters(kernels.GRU, kernels.LSTM)
+    @parameterized.parameters(gates.GRU, gates.LSTM)
     def test_bfloat16_keeps_small_changes_of_the_state(self, cell):
         # Gates that are held open by their biases alone add 1 / `steps` of
         # what is missing to 1, less than a bfloat16 near 1 can tell.
@@ -246,33 +312,26 @@ class KernelsTest(tf.test.TestCase, parameterized.TestCase):
         self.assert_equal(gradients(), expected, tf.bfloat16)
 
 
-class LookUpTest(tf.test.TestCase, parameterized.TestCase):
-    """Many more ids than sizes of the embedding: words, for example."""
-
-    @parameterized.parameters(kernels.GRU, kernels.LSTM, kernels.MinGRU)
-    def test_equals_the_table(self, cell):
-        tf.keras.utils.set_random_seed(0)
-        self.enter_context(mock.patch.object(kernels, 'MAX_TABLE', 19))
-        layer = cell(3, 4)
-        ids = tf.random.uniform([2, 6], maxval=20, dtype=tf.int32)
-        state = layer.initial_state(2)
-        results = []
-        for pad in (False, True):
-            embedding = tf.Variable(tf.reshape(tf.range(60.0) / 60, [20, 3]))
-            with tf.GradientTape() as tape:
-                if pad:  # The same with one-hot inputs.
-                    one_hot = tf.one_hot(ids, 20)
-                    inputs = one_hot @ embedding
-                    outputs, _ = layer.unroll(inputs, state)
-                    outputs = tf.transpose(outputs, [2, 1, 0])
-                else:
-                    outputs, _ = layer.unroll_ids(ids, embedding, state)
-                loss = tf.reduce_sum(tf.square(outputs))
-            sources = [embedding, *layer.trainable_variables]
-            gradients = tape.gradient(loss, sources)
-            self.assertIsInstance(gradients[0], tf.Tensor)
-            results.append((outputs, gradients))
-        self.assertAllClose(*results)
+class StepTest(tf.test.TestCase, parameterized.TestCase):
+    @parameterized.product(cell=list(CELLS), inputs=INPUTS, num_threads=(0, 1))
+    def test_a_step_in_columns_equals_a_step(self, cell, inputs, num_threads):
+        (layer,) = stack(cell, 1, inputs)
+        given = random_tensors(problem([layer], inputs, 1, 3))
+        x, (state,) = given['inputs'][:, 0], given['states']
+        embedding = given.get('embedding')
+        with mock.patch.object(recurrence, '_num_threads', lambda: num_threads):
+            weights = layer.step_weights(x.dtype.is_integer, embedding)
+        products = layer.step_products(state, weights)
+        halves = num_threads == 1 and cell is not gates.MinGRU
+        self.assertLen(products, 2 if halves else 0)
+        columns, after = layer.step_columns(
+            tf.transpose(x), state, products, weights
+        )
+        if x.dtype.is_integer:
+            x = cells.embed(x, embedding, VOCAB)
+        outputs, expected = plain(layer)(x, state)
+        self.assertAllClose(tf.transpose(columns), outputs)
+        tf.nest.map_structure(self.assertAllClose, after, expected)
 
 
 if __name__ == '__main__':
