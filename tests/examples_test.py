@@ -452,7 +452,9 @@ class CallbacksTest(ExampleTest):
     def test_halves_the_rate_after_so_many_evaluations_in_vain(self):
         halve = self.load('callbacks').HalveOnPlateau(patience=2)
         trainer = types.SimpleNamespace(
-            step=0, record={}, optimizer=tf.keras.optimizers.SGD(1.0)
+            step=0,
+            record=types.SimpleNamespace(notes={}),
+            optimizer=tf.keras.optimizers.SGD(1.0),
         )
         rates = []
         for loss in (3.0, 2.0, 2.0, 2.0, 2.5, 1.0, 1.5, 1.5):
