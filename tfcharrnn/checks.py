@@ -28,9 +28,11 @@ def whole_number(
     Raises:
         ValueError: If it is anything else.
     """
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    is_whole = is_number and math.isfinite(value) and value == int(value)
-    if not is_whole or value < low or (high is not None and value > high):
+    if (
+        not _is_whole(value)
+        or value < low
+        or (high is not None and value > high)
+    ):
         raise ValueError(
             f'`{name}` is {value!r}, but must be a whole number '
             f'{_range(low, high)}.'
@@ -67,9 +69,7 @@ def number(
         ValueError: If it is anything else.
     """
     fits = (
-        isinstance(value, numbers.Real)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
+        _is_finite(value)
         and low <= value <= high
         and (above is None or value > above)
         and (below is None or value < below)
@@ -112,6 +112,23 @@ def choice(name: str, value: Any, choices: Iterable[str]) -> str:
             f'`{name}` is {value!r}, but must be one of {", ".join(choices)}.'
         )
     return value
+
+
+def _is_whole(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return False
+    if isinstance(value, numbers.Integral):
+        return True  # However large: `math.isfinite` makes a float of it.
+    return math.isfinite(value) and value == int(value)
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # A whole number that no float can hold.
+        return False
 
 
 def _range(low: float, high: float | None) -> str:

@@ -13,9 +13,11 @@ class Dataset(Protocol):
 
     Attributes:
         batch_size: Rows of every batch (B).
+        num_chars: Targets of a pass; what a curriculum counts its budget by.
     """
 
     batch_size: int
+    num_chars: int
 
     def __len__(self) -> int:
         """The number of batches in a pass."""

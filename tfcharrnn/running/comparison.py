@@ -126,7 +126,7 @@ def _mean_and_deviation(values, form):
 
 def _draw(curves, metric, path):
     """Draws the metric against characters and time, with its spread."""
-    from matplotlib import figure
+    from matplotlib import figure  # pyright: ignore[reportMissingImports]
 
     drawing = figure.Figure(figsize=(10, 4), layout='constrained')
     by_chars, by_time = drawing.subplots(1, 2, sharey=True)

@@ -114,7 +114,7 @@ class Run:
         vocabulary.encode(config.prompt)  # Raises now, not after an epoch.
         devices.check_memory(config, len(vocabulary))
         with self.strategy.scope():
-            self._rate_share = tf.Variable(1.0, trainable=False)
+            self._rate_share = tf.Variable(tf.ones([]), trainable=False)
             self.model = _make_model(config, len(vocabulary))
             self.trainer = self._make_trainer()
         self.restored: str | None = None
@@ -180,8 +180,16 @@ class Run:
             reason = self.reason_to_end()
             if reason is not None:
                 return Outcome({}, None, reason)
-            model_dirs.write_settings(self._checkpointer.model_dir, self.config)
+            folder = self.checkpointer.model_dir
+            model_dirs.write_settings(folder, self.config)
             return self._train(list(callbacks), progress)
+
+    @property
+    def checkpointer(self) -> Checkpointer:
+        """What saves the run, inside of `opened` and `train`."""
+        if self._checkpointer is None:
+            raise ValueError('The run is not open: use `with run.opened():`.')
+        return self._checkpointer
 
     def generator(self, checkpoint: str | None = None) -> Generator:
         """Returns a generator with a checkpoint of this run.
@@ -209,7 +217,7 @@ class Run:
 
     def _train(self, callbacks, progress):
         """Trains through all stages, back to a checkpoint where need be."""
-        checkpointer, trainer = self._checkpointer, self.trainer
+        checkpointer, trainer = self.checkpointer, self.trainer
         rollback = Rollback(
             checkpointer,
             self._rate_share,
@@ -247,7 +255,7 @@ class Run:
 
     def _periodic(self, progress):
         """Returns (period, callback) for all that happens now and then."""
-        config, checkpointer = self.config, self._checkpointer
+        config, checkpointer = self.config, self.checkpointer
         folder = pathlib.Path(checkpointer.model_dir)
         evaluated = self._period(config.eval_every)
         reported = evaluated or self.batches_per_pass
@@ -260,7 +268,7 @@ class Run:
                 self.corpus,
                 'valid',
                 seq_length=config.seq_length,
-                batch_size=config.batch_size if self.corpus.has_lines else None,
+                lines_per_batch=config.batch_size,
             )
             result.append((evaluated, events.Evaluate(valid)))
             result.append((evaluated, checkpointer.keep_best))
@@ -291,7 +299,7 @@ class Run:
         # A checkpoint of the last step means that all is done, the callbacks
         # at the end too. A run killed before then repeats its last steps.
         if self.reason_to_end() is None:
-            self._checkpointer(trainer, metrics)
+            self.checkpointer(trainer, metrics)
 
     def _make_trainer(self):
         config = self.config
