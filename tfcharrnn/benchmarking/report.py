@@ -14,7 +14,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import tfcharrnn
+from tfcharrnn import __version__
 from tfcharrnn.benchmarking import timing
 from tfcharrnn.benchmarking.contenders import OURS
 from tfcharrnn.benchmarking.settings import GATES, Settings, Task
@@ -66,7 +66,7 @@ def summarize(
     Raises:
         ValueError: If no contender is left.
     """
-    versions: dict[str, Any] = {OURS: tfcharrnn.__version__}
+    versions: dict[str, Any] = {OURS: __version__}
     results = []
     for group in groups:
         failed = {f'{c.title}: {c}': c.error for c in group if c.error}
