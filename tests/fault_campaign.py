@@ -9,29 +9,23 @@ where there is a traceback, or another model and no word about it.
 """
 
 import collections
-import contextlib
 import fnmatch
-import io
 import os
 import pathlib
 import random
 import re
-import resource
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-import traceback
-import types
 from collections.abc import Sequence
 
-import train_test
+import running_commands
 from absl import flags
-from absl.testing import flagsaver
+from running_commands import is_sentence, run, weights
 
-from tfcharrnn import commands, evaluate, generate, train
+from tfcharrnn import commands, evaluate, generate, startup, train
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_integer('kills', 30, 'Moments to kill at.', flag_values=FLAGS)
@@ -110,39 +104,13 @@ DAMAGES = {
 }
 
 
-def run(command: types.ModuleType, *arguments: str) -> tuple[int, str, str]:
-    """Runs a command here; returns its status, output and errors."""
-    stdout, stderr = io.StringIO(), io.StringIO()
-    saved = flagsaver.save_flag_values(command.FLAGS)
-    with (
-        contextlib.redirect_stdout(stdout),
-        contextlib.redirect_stderr(stderr),
-    ):
-        try:
-            commands.run(command.main, command.FLAGS, ['command', *arguments])
-        except SystemExit as exit_:
-            status = exit_.code
-        except Exception:  # It is a fault of ours, and no end of all others.
-            status = 1
-            stderr.write(traceback.format_exc())
-        finally:
-            flagsaver.restore_flag_values(saved, command.FLAGS)
-    return status, stdout.getvalue(), stderr.getvalue()
-
-
-def is_sentence(err: str) -> bool:
-    """Whether it is one line that says what is wrong, after warnings."""
-    lines = [x for x in err.splitlines() if not x.startswith('Warning: ')]
-    return len(lines) == 1 and lines[0].startswith('Error: ')
-
-
 def use(kind: str, model_dir: str, *arguments: str) -> tuple[int, str, str]:
     """Uses a run; returns the status, what it came to, and the errors."""
     command, *given = USES[kind]
     arguments = (f'--model_dir={model_dir}', *given, *arguments)
     status, out, err = run(command, *arguments)
     if command is train:
-        out = '' if status else train_test.weights(model_dir)
+        out = '' if status else weights(model_dir)
     return status, out, err
 
 
@@ -192,7 +160,7 @@ class Campaign:
     def __init__(self, folder: str, seed: int = 0):
         """Takes where to work, and the seed of moments and places."""
         os.chdir(folder)
-        pathlib.Path('play.txt').write_text(train_test.make_text())
+        pathlib.Path('play.txt').write_text(running_commands.make_text())
         self.results = collections.defaultdict(collections.Counter)
         self.damaged = collections.defaultdict(collections.Counter)
         self.lost: list[str] = []
@@ -223,7 +191,7 @@ class Campaign:
 
     def _kill(self, model_dir, in_save):
         """Starts and kills a run; returns False if it was done before."""
-        process = train_test.start(*LONG, f'--model_dir={model_dir}')
+        process = running_commands.start(*LONG, f'--model_dir={model_dir}')
         first = self._wait_for_save(process, model_dir)
         if first:
             time.sleep(self._draw.uniform(0.0, 0.4))
@@ -257,7 +225,9 @@ class Campaign:
             for times in (1, 2):
                 name = f'{signal.Signals(number).name} {times} times'
                 model_dir = name.replace(' ', '_')
-                process = train_test.start(*LONG, f'--model_dir={model_dir}')
+                process = running_commands.start(
+                    *LONG, f'--model_dir={model_dir}'
+                )
                 self._wait_for_save(process, model_dir)
                 for _ in range(times):
                     process.send_signal(number)
@@ -271,33 +241,24 @@ class Campaign:
         """Lets files grow no more in the middle of a run."""
         self._train('small', *SHORT, '--steps=20')
         expected = self._train('whole', *SHORT, '--steps=40')
-        before = train_test.weights('small')
+        before = weights('small')
         for size in sizes:
             name = 'file-size limit'
             shutil.copytree('small', 'full', dirs_exist_ok=True)
-            done = self._limited(size, '--model_dir=full', '--steps=40')
+            process = running_commands.start(
+                '--model_dir=full', '--steps=40', limit=size
+            )
+            _, err = process.communicate()
             # AutoGraph, too, wants to write, and warns in several lines.
-            last = ''.join(done.stderr.splitlines()[-1:])
-            clear = is_sentence(last) and 'Traceback' not in done.stderr
-            if done.returncode != 1 or not clear:
-                self._note(name, 'lost', f'{size}: {done.stderr}')
-            elif train_test.weights('full') != before:
+            last = ''.join(err.splitlines()[-1:])
+            clear = is_sentence(last) and 'Traceback' not in err
+            if process.returncode != 1 or not clear:
+                self._note(name, 'lost', f'{size}: {err}')
+            elif weights('full') != before:
                 self._note(name, 'lost', f'{size}: not as it was before')
             else:
                 self._compare(name, 'full', expected, '--steps=40')
             shutil.rmtree('full')
-
-    def _limited(self, size, *arguments):
-        quiet = {k: v for k, v in os.environ.items() if k[:3] != 'TF_'}
-        return subprocess.run(
-            [sys.executable, '-m', 'tfcharrnn.train', *arguments],
-            env={**quiet, 'PYTHONPATH': str(train_test.ROOT)},
-            preexec_fn=lambda: resource.setrlimit(
-                resource.RLIMIT_FSIZE, (size, size)
-            ),
-            capture_output=True,
-            text=True,
-        )
 
     def others(self) -> None:
         """A directory that cannot be written, and one that is in use."""
@@ -309,7 +270,7 @@ class Campaign:
         self._expect_error(
             'read-only', forbidden.name, *SHORT, f'--model_dir={forbidden}/run'
         )
-        process = train_test.start(*LONG, '--model_dir=used')
+        process = running_commands.start(*LONG, '--model_dir=used')
         self._wait_for_save(process, 'used')
         self._expect_error('in use', 'Another process', '--model_dir=used')
         process.kill()
@@ -320,7 +281,9 @@ class Campaign:
     def damages(self, names: Sequence[str] = ()) -> None:
         """Damages every file of a run in turn, and then uses the run."""
         self._train('damaged', *SHORT, *SAMPLES, '--steps=20')
-        pathlib.Path('other.txt').write_text(train_test.make_text(seed=1)[::-1])
+        pathlib.Path('other.txt').write_text(
+            running_commands.make_text(seed=1)[::-1]
+        )
         other = ('--corpus=other.txt', '--seed=1', '--steps=20')
         self._train('other', *SHORT, *SAMPLES, *other)
         expected = {kind: use(kind, 'damaged')[1] for kind in (*USES,)[1:]}
@@ -367,19 +330,18 @@ class Campaign:
         status, err = self._go(f'--model_dir={model_dir}', *arguments)
         if status:
             raise RuntimeError(err)
-        return train_test.weights(model_dir)
+        return weights(model_dir)
 
     def _go(self, *arguments):
-        """Trains in a process of its own: one with as many threads."""
-        process = train_test.start(*arguments)
-        _, err = process.communicate()
-        return process.returncode, err
+        """Trains here, with as many threads as in another process."""
+        status, _, err = run(train, *arguments)
+        return status, err
 
     def _compare(self, kind, model_dir, expected, *arguments):
         """Lets a run go on to its end, and compares the weights."""
         arguments = arguments or LONG
         status, err = self._go(f'--model_dir={model_dir}', *arguments)
-        same = not status and train_test.weights(model_dir) == expected
+        same = not status and weights(model_dir) == expected
         details = f'status {status}, other weights {not same}. {err}'
         self._note(kind, 'same weights' if same else 'lost', details)
 
@@ -391,8 +353,9 @@ class Campaign:
 
 def main() -> None:
     """Runs the parts, prints a table, and fails if something was lost."""
-    commands.import_tensorflow().get_logger().setLevel('ERROR')
-    # Who is told to end tells what there is so far.
+    startup.set_threads()
+    startup.import_tensorflow().get_logger().setLevel('ERROR')
+    # A campaign that is told to end tells what it has found so far.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     arguments = {'kills': [FLAGS.kills], 'damages': [FLAGS.files]}
     with tempfile.TemporaryDirectory() as folder:

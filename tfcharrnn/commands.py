@@ -18,7 +18,6 @@ import io
 import logging as standard_logging
 import math
 import os
-import re
 import sys
 import textwrap
 import time
@@ -120,20 +119,24 @@ def define(settings: type[fields.Settings]) -> flags.FlagValues:
         text = setting.help
         if default not in (None, ''):
             text += f' Default: {setting.write(default)}.'
+        parser = _SettingParser(name, setting)
         if isinstance(default, bool):
-            flags.DEFINE_bool(name, None, text, flag_values=flag_values)
+            flag = flags.BooleanFlag(name, None, text)
+            flag.parser = parser
+            flags.DEFINE_flag(flag, flag_values=flag_values)
         else:
-            parser = _SettingParser(name, setting)
             flags.DEFINE(parser, name, None, text, flag_values=flag_values)
     return flag_values
 
 
 def given(flag_values: flags.FlagValues) -> dict[str, Any]:
     """Returns the flags that were given, and their values."""
+    every = (flag_values[name] for name in flag_values)
+    # Verbosity is absl's own, and has a second name, too.
     return {
-        name: flag_values[name].value
-        for name in flag_values
-        if flag_values[name].present and name != 'verbosity'
+        flag.name: flag.value
+        for flag in every
+        if flag.present and flag.name != 'verbosity'
     }
 
 
@@ -180,7 +183,10 @@ class _SettingParser(flags.ArgumentParser):
         self._setting = setting
 
     def parse(self, argument: str) -> Any:
-        return fields.parse(self._setting, self._name, argument)
+        try:
+            return fields.parse(self._setting, self._name, argument)
+        except ValueError as error:
+            raise fields.SettingError(str(error)) from None
 
     def flag_type(self) -> str:
         return 'setting'
@@ -208,11 +214,10 @@ def _parse(flag_values, argv):
     try:
         rest = flag_values(argv)[1:]
     except (flags.Error, UnicodeDecodeError) as error:
-        message = str(error).removeprefix('ERROR:: ').rstrip('.')
-        # The sentence of a setting names it, and its value.
-        message = re.sub(
-            r'\Aflag --\w+=.*?: (?=`)', '', message, flags=re.DOTALL
-        )
+        # absl puts the flag before the sentence, which names it already.
+        wrong_setting = isinstance(error.__context__, fields.SettingError)
+        message = str(error.__context__ if wrong_setting else error)
+        message = message.removeprefix('ERROR:: ').rstrip('.')
         _fail(2, f'{message}. --help lists the flags.')
     if rest:
         _fail(

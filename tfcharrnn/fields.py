@@ -18,6 +18,11 @@ from typing import Any, NamedTuple, TypeVar
 from tfcharrnn import checks, files
 
 _Settings = TypeVar('_Settings', bound='Settings')
+# How a flag may write that something is on or off.
+_SWITCHES = {
+    **dict.fromkeys(('true', 't', '1'), True),
+    **dict.fromkeys(('false', 'f', '0'), False),
+}
 
 
 class SettingError(ValueError):
@@ -64,13 +69,15 @@ def number(
     help: str,
     *,
     low: float = 0.0,
+    high: float = math.inf,
+    above: float | None = None,
     below: float | None = None,
     may_change: bool = False,
 ) -> Any:
     """Declares a finite number; None as default: it need not be given."""
 
     def check(name, value):
-        return checks.number(name, value, low, below=below)
+        return checks.number(name, value, low, high, above=above, below=below)
 
     return _field(default, Setting(help, _or_text(float), check, may_change))
 
@@ -86,7 +93,7 @@ def switch(default: bool, help: str, *, may_change: bool = False) -> Any:
         return value
 
     def parse(text):
-        return {'true': True, 'false': False}.get(text.lower(), text)
+        return _SWITCHES.get(text.lower(), text)
 
     return _field(default, Setting(help, parse, check, may_change))
 
@@ -139,25 +146,57 @@ def text(
 def numbers(
     default: tuple[float, ...], help: str, *, may_change: bool = False
 ) -> Any:
-    """Declares several numbers from 0 up, with commas between them."""
-
-    def parse(text):
-        try:
-            return tuple(float(part) for part in text.split(','))
-        except ValueError:
-            return text
+    """Declares one or more numbers from 0 up, with commas between them."""
 
     def check(name, value):
-        try:
-            values = tuple(float(number) for number in value)
-        except (TypeError, ValueError):
-            values = ()
-        if not values or not all(0.0 <= x < math.inf for x in values):
+        return checks.number(name, value, low=0.0)
+
+    return _several(default, help, _or_text(float), check, may_change)
+
+
+def wholes(default: tuple[int, ...], help: str, *, low: int = 1) -> Any:
+    """Declares one or more whole numbers, with commas between them."""
+
+    def check(name, value):
+        return checks.whole_number(name, value, low)
+
+    return _several(default, help, _or_text(int), check)
+
+
+def words(
+    choices: Iterable[str], help: str, *, may_be_empty: bool = False
+) -> Any:
+    """Declares some of a few words, with commas between them; by default all.
+
+    Args:
+        choices: The words that are allowed.
+        help: What they do.
+        may_be_empty: Whether none of them is allowed, too.
+    """
+    choices = tuple(choices)
+
+    def check(name, value):
+        return checks.choice(name, value, choices)
+
+    return _several(choices, help, str, check, may_be_empty=may_be_empty)
+
+
+def _several(
+    default, help, parse_one, check_one, may_change=False, *, may_be_empty=False
+):
+    """Declares several values of one kind: a tuple, with commas in a flag."""
+
+    def parse(text):
+        return tuple(parse_one(part) for part in text.split(',') if text)
+
+    def check(name, value):
+        if not isinstance(value, (tuple, list)) or not (value or may_be_empty):
+            example = ','.join(map(str, default))
             raise ValueError(
-                f'`{name}` is {value!r}, but must be numbers from 0 up with '
-                'commas between them, such as 0.5,1.0.'
+                f'`{name}` is {value!r}, but must be several values, such as '
+                f'{example}.'
             )
-        return values
+        return tuple(check_one(name, each) for each in value)
 
     def write(values):
         return ','.join(map(str, values))
@@ -229,6 +268,7 @@ def settings_of(cls: type[Settings]) -> dict[str, tuple[Setting, Any]]:
     return {
         field.name: (field.metadata['setting'], field.default)
         for field in dataclasses.fields(cls)
+        if 'setting' in field.metadata
     }
 
 

@@ -9,28 +9,18 @@ import shutil
 import tempfile
 
 import numpy as np
+import running_commands
 import tensorflow as tf
 import toys
-import train_test
 from absl.testing import parameterized
-from fault_campaign import is_sentence, run
+from running_commands import is_sentence, run
 
-from tfcharrnn import (
-    checkpoints,
-    corpus,
-    data,
-    evaluate,
-    files,
-    generate,
-    generator,
-    model,
-    schedules,
-    train,
-    trainer,
-)
-from tfcharrnn.text.vocabulary import Vocabulary
+import tfcharrnn
+from tfcharrnn import Corpus, Vocabulary, data, evaluate, files, generate, train
+from tfcharrnn.generation.request import Request
+from tfcharrnn.training import schedules
 
-TEXT = train_test.make_text()
+TEXT = running_commands.make_text()
 TEXTS = {
     'empty': b'',
     'one_character': b'a',
@@ -157,13 +147,13 @@ API = {
     'an id below': (lambda: Vocabulary('ab').decode([-1]), 'Id -1'),
     'ids in rows': (lambda: Vocabulary('ab').decode([[0]]), 'shape'),
     'ids with points': (lambda: Vocabulary('ab').decode([0.5]), 'integers'),
-    'an empty text': (lambda: corpus.Corpus.from_text(''), 'empty'),
+    'an empty text': (lambda: Corpus.from_text(''), 'empty'),
     'two fractions': (
-        lambda: corpus.Corpus.from_text(TEXT, (0.5, 0.5)),
+        lambda: Corpus.from_text(TEXT, (0.5, 0.5)),
         'split',
     ),
     'fractions of nan': (
-        lambda: corpus.Corpus.from_text(TEXT, (math.nan, 0.5, 0.5)),
+        lambda: Corpus.from_text(TEXT, (math.nan, 0.5, 0.5)),
         'split',
     ),
     'too few ids': (lambda: data.sequences(np.zeros(5, int), 9, 1), 'short'),
@@ -178,27 +168,30 @@ API = {
         'stride',
     ),
     'no lines': (lambda: data.lines([], Vocabulary('\na'), 2), 'line'),
-    'a cell unheard of': (lambda: model.CharRNN(5, cell='elman'), 'elman'),
-    'units 0': (lambda: model.CharRNN(5, rnn_units=0), 'rnn_units'),
-    'units of nan': (lambda: model.CharRNN(5, rnn_units=math.nan), 'rnn_units'),
-    'dropout 1': (lambda: model.CharRNN(5, dropout=1.0), 'dropout'),
+    'a cell unheard of': (lambda: tfcharrnn.CharRNN(5, cell='elman'), 'elman'),
+    'units 0': (lambda: tfcharrnn.CharRNN(5, rnn_units=0), 'rnn_units'),
+    'units of nan': (
+        lambda: tfcharrnn.CharRNN(5, rnn_units=math.nan),
+        'rnn_units',
+    ),
+    'dropout 1': (lambda: tfcharrnn.CharRNN(5, dropout=1.0), 'dropout'),
     'clip_norm -1': (
-        lambda: trainer.Trainer(
+        lambda: tfcharrnn.Trainer(
             toys.FrequencyModel(), tf.keras.optimizers.SGD(), clip_norm=-1.0
         ),
         'clip_norm',
     ),
     'a schedule': (lambda: schedules.parse('fast'), 'fast'),
-    'temperature -1': (lambda: generator.Options(temperature=-1), 'temperat'),
+    'temperature -1': (lambda: Request('a', 9, temperature=-1), 'temperat'),
     'temperature nan': (
-        lambda: generator.Options(temperature=math.nan),
+        lambda: Request('a', 9, temperature=math.nan),
         'temperat',
     ),
-    'top_k 0': (lambda: generator.Options(top_k=0), 'top_k'),
-    'top_p 0': (lambda: generator.Options(top_p=0.0), 'top_p'),
-    'stop nothing': (lambda: generator.Options(stop=''), 'stop'),
-    'seed 2**80': (lambda: generator.Options(seed=1 << 80), 'seed'),
-    'no model': (lambda: checkpoints.load_model('/there/is/none'), 'no train'),
+    'top_k 0': (lambda: Request('a', 9, top_k=0), 'top_k'),
+    'top_p 0': (lambda: Request('a', 9, top_p=0.0), 'top_p'),
+    'stop nothing': (lambda: Request('a', 9, stop=''), 'stop'),
+    'seed 2**80': (lambda: Request('a', 9, seed=1 << 80), 'seed'),
+    'no model': (lambda: tfcharrnn.load_model('/there/is/none'), 'no train'),
 }
 
 
@@ -210,7 +203,9 @@ class BadInputTest(parameterized.TestCase):
         folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(folder.cleanup)
         cls.addClassCleanup(os.chdir, os.getcwd())
-        shutil.copytree(train_test.finished()[0], folder.name, dirs_exist_ok=1)
+        shutil.copytree(
+            running_commands.finished()[0], folder.name, dirs_exist_ok=True
+        )
         os.chdir(folder.name)
         for name, content in TEXTS.items():
             pathlib.Path(name).write_bytes(content)
@@ -221,7 +216,7 @@ class BadInputTest(parameterized.TestCase):
         document = json.loads(path.read_text())
         del document['sha256']
         files.write_json(path, {**document, 'version': 9})
-        cls.before = train_test.contents('.')
+        cls.before = running_commands.contents('.')
 
     @parameterized.parameters(*CASES)
     def test_a_command_says_what_is_wrong_and_changes_nothing(
@@ -232,15 +227,15 @@ class BadInputTest(parameterized.TestCase):
         if '--model_dir' not in flags:
             arguments.insert(0, f'--model_dir={self.model_dir(name)}')
         if name == 'train' and 'newer' not in flags and 'bard' not in flags:
-            arguments = [*train_test.QUICK, '--steps=2', *arguments]
+            arguments = [*running_commands.QUICK, '--steps=2', *arguments]
             if '--corpus' not in flags:
-                arguments.insert(0, f'--corpus={train_test.CORPUS}')
+                arguments.insert(0, f'--corpus={running_commands.CORPUS}')
         status, out, err = run(COMMANDS[name], *arguments)
         self.assertIn(status, (1, 2), err)
         self.assertTrue(is_sentence(err), err)
         self.assertRegex(err, message)
         self.assertNotIn('Traceback', out + err)
-        self.assertEqual(train_test.contents('.'), self.before)
+        self.assertEqual(running_commands.contents('.'), self.before)
 
     def model_dir(self, name):
         return 'new' if name == 'train' else 'bard'
@@ -260,7 +255,7 @@ class OddInputTest(parameterized.TestCase):
         'e\u0301 \U0001f600\u200d ' * 50,
     )
     def test_is_a_text_like_any_other(self, text):
-        made = corpus.Corpus.from_text(text)
+        made = Corpus.from_text(text)
         self.assertEqual(
             made.vocabulary.decode(made.train), text[: len(made.train)]
         )
@@ -279,8 +274,8 @@ class OddInputTest(parameterized.TestCase):
         {'top_p': 1e-9},
     )
     def test_any_option_in_its_range_writes(self, **options):
-        rnn = model.CharRNN(5, embedding_dim=2, rnn_units=3)
-        writer = generator.Generator(rnn, Vocabulary('\nabcd'))
+        rnn = tfcharrnn.CharRNN(5, embedding_dim=2, rnn_units=3)
+        writer = tfcharrnn.Generator(rnn, Vocabulary('\nabcd'))
         text = writer.generate('a', 6, seed=1, **options)
         self.assertLen(text, 7)
         self.assertEqual(writer.generate('a', 0, **options), 'a')

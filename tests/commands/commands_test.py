@@ -1,15 +1,16 @@
 """Help of the command under test."""
 
 import contextlib
+import dataclasses
+import functools
 import io
-import sys
-import unittest
 
+import running_commands
 import tensorflow as tf
 from absl import flags, logging
-from absl.testing import absltest, flagsaver, parameterized
+from absl.testing import absltest, parameterized
 
-from tfcharrnn import commands
+from tfcharrnn import commands, fields, startup
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_integer('size', 3, 'How large. ' + 40 * 'w ', flag_values=FLAGS)
@@ -25,20 +26,7 @@ class ClosedPipe(io.StringIO):
         raise io.UnsupportedOperation
 
 
-def run(main, *arguments, stdout=None):
-    """Runs a command; returns its status and what it wrote, and where."""
-    stdout, stderr = stdout or io.StringIO(), io.StringIO()
-    saved = flagsaver.save_flag_values(FLAGS)
-    with (
-        contextlib.redirect_stdout(stdout),
-        contextlib.redirect_stderr(stderr),
-    ):
-        try:
-            commands.run(main, FLAGS, ['command', *arguments])
-        except SystemExit as exit_:
-            return exit_.code, stdout.getvalue(), stderr.getvalue()
-        finally:
-            flagsaver.restore_flag_values(saved, FLAGS)
+run = functools.partial(running_commands.run_main, flag_values=FLAGS)
 
 
 def raising(error):
@@ -98,7 +86,7 @@ class RunTest(parameterized.TestCase):
 
     def test_a_mistake_of_ours_keeps_its_traceback(self):
         with self.assertRaises(ZeroDivisionError):
-            run(raising(ZeroDivisionError()))
+            commands.run(raising(ZeroDivisionError()), FLAGS, ['command'])
 
     def test_verbosity_1_brings_the_traceback_back(self):
         self.addCleanup(logging.set_verbosity, logging.get_verbosity())
@@ -144,10 +132,71 @@ class HelpTest(parameterized.TestCase):
         raise AssertionError
 
 
-class ImportTensorFlowTest(unittest.TestCase):
+class SettingsTest(parameterized.TestCase):
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Sizes(fields.Settings):
+        size: int | None = fields.whole(None, 'How large.')
+        share: float = fields.number(0.5, 'How much.', below=1.0)
+        loud: bool = fields.switch(False, 'How loud.')
+        name: str = fields.text('a\\n', 'Whose.', escaped=True)
+
+        def check_together(self):
+            self.refuse_ignored('share', not self.size, 'there is no `size`')
+
+    def setUp(self):
+        super().setUp()
+        self.flags = commands.define(self.Sizes)
+
+    def main(self):
+        print(self.Sizes(**commands.given(self.flags)))
+
+    def run_main(self, *arguments):
+        return running_commands.run_main(
+            self.main, *arguments, flag_values=self.flags
+        )
+
+    def test_each_setting_is_a_flag(self):
+        self.assertEqual({*self.flags}, {*fields.settings_of(self.Sizes)})
+        self.assertEqual(commands.given(self.flags), {})
+
+    @parameterized.parameters(
+        ([], {}),
+        (
+            ['--size=5', '--loud', '--name=b\\t'],
+            dict(size=5, loud=1, name='b\t'),
+        ),
+        (['--noloud', '--size', '5'], {'size': 5}),
+        (['--verbosity=-1'], {}),
+        (['-v=-1', '--size=2', '--share=0.25'], {'size': 2, 'share': 0.25}),
+    )
+    def test_flags_that_are_given_are_settings(self, arguments, settings):
+        self.addCleanup(logging.set_verbosity, logging.get_verbosity())
+        settings = {k: k == 'loud' or v for k, v in settings.items()}
+        self.assertEqual(
+            self.run_main(*arguments),
+            (0, f'{self.Sizes(**settings)}\n', ''),
+        )
+
+    @parameterized.parameters(
+        (['--size=0'], {'size': 0}),
+        (['--size=1.5'], {'size': '1.5'}),
+        (['--share=1'], {'share': 1.0}),
+        (['--share=0.25'], {'share': 0.25}),
+        (['--share=a.: `b'], {'share': 'a.: `b'}),
+    )
+    def test_a_wrong_one_is_one_sentence_and_status_2(self, arguments, wrong):
+        with self.assertRaises(fields.SettingError) as caught:
+            self.Sizes(**wrong)
+        sentence = str(caught.exception).rstrip('.')
+        self.assertEqual(
+            self.run_main(*arguments),
+            (2, '', f'Error: {sentence}. --help lists the flags.\n'),
+        )
+
+
+class ImportTensorFlowTest(absltest.TestCase):
     def test_returns_tensorflow(self):
-        tensorflow = commands.import_tensorflow()
-        self.assertIs(tensorflow, sys.modules['tensorflow'])
+        self.assertIs(startup.import_tensorflow(), tf)
 
 
 if __name__ == '__main__':

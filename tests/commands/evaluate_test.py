@@ -1,5 +1,3 @@
-import contextlib
-import io
 import json
 import math
 import os
@@ -13,12 +11,13 @@ import tempfile
 import numpy as np
 import pytest
 import tensorflow as tf
-from absl.testing import flagsaver, parameterized
+from absl.testing import parameterized
+from running_commands import ROOT, contents, run
 
 import tfcharrnn
-from tfcharrnn import commands, evaluate, train
+from tfcharrnn import evaluate, train
+from tfcharrnn.training.evaluator import Evaluator
 
-ROOT = pathlib.Path(tfcharrnn.__file__).parent.parent
 NAMES = ('loss', 'bits_per_char', 'perplexity', 'accuracy', 'num_chars')
 SPLIT = (0.6, 0.3, 0.1)
 SETTINGS = (
@@ -44,30 +43,6 @@ def make_text(num_words=400):
     draw = random.Random(0)
     words = 'To be or not, that is THE question.\n'.split(' ')
     return ' '.join(draw.choices(words, k=num_words))
-
-
-def run(module, *arguments):
-    """Runs a command here; returns its status, output and errors."""
-    stdout, stderr = io.StringIO(), io.StringIO()
-    saved = flagsaver.save_flag_values(module.FLAGS)
-    with (
-        contextlib.redirect_stdout(stdout),
-        contextlib.redirect_stderr(stderr),
-    ):
-        try:
-            commands.run(module.main, module.FLAGS, ['command', *arguments])
-        except SystemExit as exit_:
-            return exit_.code, stdout.getvalue(), stderr.getvalue()
-        finally:
-            flagsaver.restore_flag_values(saved, module.FLAGS)
-
-
-def contents(folder):
-    """Returns {path: bytes} of all that is in a folder."""
-    return {
-        str(path): path.is_file() and path.read_bytes()
-        for path in sorted(pathlib.Path(folder).rglob('*'))
-    }
 
 
 class EvaluateTest(parameterized.TestCase):
@@ -96,18 +71,18 @@ class EvaluateTest(parameterized.TestCase):
         return metrics
 
     def expect(self, ids, batch_size, checkpoint=None):
-        """Returns the metrics that a trainer finds."""
-        model, _ = tfcharrnn.checkpoints.load_model('bard', checkpoint)
-        trainer = tfcharrnn.Trainer(model, tf.keras.optimizers.SGD())
+        """Returns the metrics that an evaluator finds."""
+        model, _ = tfcharrnn.load_model('bard', checkpoint)
+        evaluator = Evaluator(model)
         seq_length = min(10, (len(ids) - 1) // batch_size)
-        metrics = trainer.evaluate(
+        metrics = evaluator.evaluate(
             tfcharrnn.data.sequences(ids, seq_length, batch_size, warmup=256)
         )
         if len(ids) > 256:
             starts = range(0, len(ids) - 1, 256)
             windows = [ids[start:][:257] for start in starts]
             losses = [
-                trainer.evaluate(
+                evaluator.evaluate(
                     tfcharrnn.data.sequences(window, len(window) - 1, 1)
                 )['loss']
                 for window in windows
@@ -119,11 +94,11 @@ class EvaluateTest(parameterized.TestCase):
 
     def encode(self, text):
         """Returns the ids of a text that the run would have read."""
-        _, vocabulary = tfcharrnn.checkpoints.load_model('bard')
+        _, vocabulary = tfcharrnn.load_model('bard')
         return vocabulary.encode(text.lower())
 
     @parameterized.parameters('train', 'valid', 'test')
-    def test_equals_the_trainer_on_each_part(self, split):
+    def test_equals_the_evaluator_on_each_part(self, split):
         corpus = tfcharrnn.Corpus.from_text(make_text(), SPLIT, lowercase=True)
         ids = getattr(corpus, split)
         metrics = self.measure(f'--split={split}', '--batch_size=3')
@@ -190,7 +165,7 @@ class EvaluateTest(parameterized.TestCase):
         expected = self.measure('--corpus=play.txt', '--batch_size=1')
         os.rename('bard/run.flags', 'run.flags')
         self.addCleanup(os.rename, 'run.flags', 'bard/run.flags')
-        self.assert_refused('--model_dir=bard', message='run.flags.*--corpus')
+        self.assert_refused('--model_dir=bard', message='run.flags.*`corpus`')
         pathlib.Path('lower.txt').write_text(make_text().lower())
         metrics = self.measure('--corpus=lower.txt', '--batch_size=1')
         # In pieces of another length, but the state is carried on.
@@ -215,12 +190,12 @@ class EvaluateTest(parameterized.TestCase):
         self.assertEqual(contents('.'), before)
 
     @parameterized.parameters(
-        ('', 'model_dir.*Give the directory'),
-        ('--model_dir=', 'model_dir.*Give the directory'),
+        ('', 'Give the `model_dir`'),
+        ('--model_dir=', 'Give the `model_dir`'),
         ('--model_dir=bard --split=all', 'all'),
         ('--model_dir=bard --split=train --corpus=play.txt', 'not both'),
         ('--model_dir=bard --batch_size=0', 'batch_size'),
-        ('--model_dir=bard --encoding=utf-16', 'give its --corpus'),
+        ('--model_dir=bard --encoding=utf-16', 'give its `corpus`'),
         ('--model_dir=bard --rnn_units=8', 'rnn_units'),
         ('--model_dir=bard play.txt', "'play.txt'"),
     )
@@ -233,7 +208,7 @@ class EvaluateTest(parameterized.TestCase):
         ('--model_dir=bard --checkpoint=none', "no checkpoint 'none'"),
         ('--model_dir=bard --corpus=none.txt', 'none.txt'),
         ('--model_dir=bard --corpus=one.txt', '1 characters'),
-        ('--model_dir=bard --corpus=latin.txt', 'latin.txt.*--encoding'),
+        ('--model_dir=bard --corpus=latin.txt', 'latin.txt.*encoding'),
     )
     def test_what_cannot_be_is_one_sentence_and_status_1(
         self, arguments, message

@@ -1,6 +1,5 @@
-import contextlib
+import functools
 import importlib.util
-import io
 import json
 import os
 import pathlib
@@ -8,25 +7,16 @@ import statistics
 import tempfile
 from unittest import mock
 
-from absl.testing import absltest, flagsaver, parameterized
+import running_commands
+from absl.testing import absltest, parameterized
 
-from tfcharrnn import commands, experiment, files
+from tfcharrnn import experiment, files
 
 SEEDS = '0', '1'
 MATPLOTLIB = importlib.util.find_spec('matplotlib') is not None
 
 
-def run(*arguments):
-    """Runs the command here; returns its status, output and errors."""
-    stdout, stderr = io.StringIO(), io.StringIO()
-    saved = flagsaver.save_flag_values(experiment.FLAGS)
-    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
-        try:
-            commands.run(experiment.main, experiment.FLAGS, ['', *arguments])
-        except SystemExit as exit_:
-            return exit_.code, stdout.getvalue(), stderr.getvalue()
-        finally:
-            flagsaver.restore_flag_values(saved, experiment.FLAGS)
+run = functools.partial(running_commands.run, experiment)
 
 
 class ExperimentTest(parameterized.TestCase):

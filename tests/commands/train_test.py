@@ -1,13 +1,6 @@
-import atexit
-import contextlib
 import functools
-import hashlib
-import io
-import itertools
-import json
 import os
 import pathlib
-import random
 import re
 import shutil
 import signal
@@ -19,161 +12,38 @@ import unittest
 from unittest import mock
 
 import numpy as np
+import running_commands
 import tensorflow as tf
-from absl.testing import flagsaver, parameterized
+from absl.testing import parameterized
+from running_commands import (
+    CORPUS,
+    QUICK,
+    ROOT,
+    TEN,
+    TINY,
+    contents,
+    finished,
+    flags_text,
+    in_folder,
+    make_text,
+    metrics,
+    samples,
+    start,
+    steps,
+    weights,
+)
 
 import tfcharrnn
-from tfcharrnn import callbacks, commands, generate, settings, train
+from tfcharrnn import generate, train
+from tfcharrnn.training import callbacks
 
-ROOT = pathlib.Path(tfcharrnn.__file__).parent.parent
-CORPUS = 'play.txt'
-# The smallest run in which everything happens, most of it twice.
-TINY = (
-    '--batch_size=4',
-    '--seq_length=10',
-    '--rnn_units=4',
-    '--embedding_dim=2',
-    '--precision=float32',
-    '--eval_every=10',
-    '--save_every=10',
-    '--sample_every=20',
-    '--sample_length=12',
-    '--temperatures=0.5,1',
-)
-# Without samples, which take the longest.
-QUICK = (*TINY, '--sample_every=0', '--optimizer=sgd')
-TEN = (*QUICK, '--steps=10')
-PROMPT = 'a\n '
-
-
-def make_text(num_lines=80, seed=0):
-    """A play of a few KB."""
-    draw = random.Random(seed)
-    words = 'to be or not that is the question quick brown fox dog'.split()
-    lines = (' '.join(draw.choices(words, k=8)) for _ in range(num_lines))
-    return '\n'.join(lines) + '\n'
+run = functools.partial(running_commands.run, train)
 
 
 def setUpModule():
     # It warns of functions that are traced often: there is a new one in each
     # training, and here are many trainings in one process.
     tf.get_logger().setLevel('ERROR')
-
-
-def run(*arguments, stdin=''):
-    """Runs the command here; returns its status, output and errors."""
-    stdout, stderr = io.StringIO(), io.StringIO()
-    stdin = io.TextIOWrapper(io.BytesIO(stdin.encode()))
-    saved = flagsaver.save_flag_values(train.FLAGS)
-    with (
-        contextlib.redirect_stdout(stdout),
-        contextlib.redirect_stderr(stderr),
-        mock.patch('sys.stdin', stdin),
-    ):
-        try:
-            commands.run(train.main, train.FLAGS, ['train', *arguments])
-        except SystemExit as exit_:
-            return exit_.code, stdout.getvalue(), stderr.getvalue()
-        finally:
-            flagsaver.restore_flag_values(saved, train.FLAGS)
-
-
-def run_generate(*arguments):
-    """Runs `generate` here; returns its status, output and errors."""
-    stdout, stderr = io.StringIO(), io.StringIO()
-    saved = flagsaver.save_flag_values(generate.FLAGS)
-    with (
-        contextlib.redirect_stdout(stdout),
-        contextlib.redirect_stderr(stderr),
-    ):
-        try:
-            commands.run(generate.main, generate.FLAGS, ['', *arguments])
-        except SystemExit as exit_:
-            return exit_.code, stdout.getvalue(), stderr.getvalue()
-        finally:
-            flagsaver.restore_flag_values(saved, generate.FLAGS)
-
-
-def start(*arguments):
-    """Starts the command in a process of its own."""
-    quiet = {
-        k: v
-        for k, v in os.environ.items()
-        if not k.startswith('TF_') or k == 'TF_CONFIG'
-    }
-    return subprocess.Popen(
-        [sys.executable, '-m', 'tfcharrnn.train', *arguments],
-        env={**quiet, 'PYTHONPATH': str(ROOT), 'CUDA_VISIBLE_DEVICES': '-1'},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def contents(folder):
-    """Returns {path: bytes} of all that is in a folder."""
-    return {
-        str(path.relative_to(folder)): path.is_file() and path.read_bytes()
-        for path in sorted(pathlib.Path(folder).rglob('*'))
-    }
-
-
-def weights(model_dir, checkpoint=None):
-    """Returns a hash of all weights."""
-    model, _ = tfcharrnn.checkpoints.load_model(model_dir, checkpoint)
-    data = b''.join(v.numpy().tobytes() for v in model.trainable_variables)
-    return hashlib.sha256(data).hexdigest()
-
-
-def metrics(model_dir):
-    """Reads `metrics.jsonl`, times aside."""
-    lines = pathlib.Path(model_dir, 'metrics.jsonl').read_text().splitlines()
-    lines = [json.loads(line) for line in lines]
-    for line in lines:
-        del line['chars_per_second']
-    return lines
-
-
-def steps(model_dir):
-    return [line['step'] for line in metrics(model_dir)]
-
-
-def flags_text(model_dir):
-    """Reads `run.flags`, its checksum aside."""
-    text = pathlib.Path(model_dir, 'run.flags').read_text()
-    return text[: text.rindex('# sha256: ')]
-
-
-def samples(model_dir):
-    return pathlib.Path(model_dir, 'samples.txt').read_text('utf-8')
-
-
-@functools.cache
-def finished():
-    """Makes a run of 20 steps; for tests that copy it, not for each anew."""
-    folder = tempfile.mkdtemp()
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    with in_folder(folder):
-        pathlib.Path(CORPUS).write_text(make_text())
-        result = run(
-            f'--corpus={CORPUS}',
-            '--model_dir=bard',
-            '--steps=20',
-            f'--prompt={PROMPT}',
-            *TINY,
-        )
-    return folder, result
-
-
-@contextlib.contextmanager
-def in_folder(folder):
-    """As contextlib.chdir, which Python 3.10 lacks."""
-    before = os.getcwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
 
 
 class TrainTest(parameterized.TestCase):
@@ -264,13 +134,6 @@ class FirstRunTest(TrainTest):
         }
         self.assertEqual(written, {*train.FLAGS} - {'verbosity'} - unset)
 
-    def test_the_model_dir_is_named_after_the_corpus(self):
-        for corpus, name in (('a/play.txt', 'play'), ('*.txt', 'text')):
-            with mock.patch.object(train, '_train') as train_:
-                with mock.patch.object(settings, 'load_corpus'):
-                    self.assert_done(f'--corpus={corpus}')
-            self.assertEqual(str(train_.call_args.args[1]), f'runs/{name}')
-
 
 class GoOnTest(TrainTest):
     def setUp(self):
@@ -332,7 +195,7 @@ class GoOnTest(TrainTest):
             '--model_dir=bard',
             '--steps=30',
             f'--{name}={new}',
-            message=f"'bard' .*--{name} is {new}, but was {old}.*--overwrite",
+            message=f"'bard' .*`{name}` is {new}, but was {old}.*`overwrite`",
         )
 
     @parameterized.parameters(
@@ -415,26 +278,21 @@ class OverwriteTest(TrainTest):
         ]
         self.assertEqual(*names)
 
-    def test_asks_no_flags_of_the_run(self):
-        with mock.patch.object(train, '_train') as train_:
-            out = self.assert_done('--overwrite', f'--corpus={CORPUS}')
-        self.assertEqual(out, '')
-        corpus, model_dir, _ = train_.call_args.args
-        self.assertEqual(str(model_dir), 'runs/play')
-        self.assertEqual(corpus.source, CORPUS)
-
     @parameterized.parameters(
         ('--corpus=none.txt', 'none.txt'),
         ('--seq_length=1000', 'too short'),
         ('--prompt=@', '@'),
         ('--lr_schedule=fast', 'fast'),
-        ('--dropout=1', 'dropout'),
+        ('--dropout=1', 'dropout', 2),
     )
-    def test_deletes_nothing_where_the_new_run_cannot_be(self, flag, message):
+    def test_deletes_nothing_where_the_new_run_cannot_be(
+        self, flag, message, status=1
+    ):
         self.assert_refused(
             *(f'--corpus={CORPUS}', '--model_dir=bard', '--overwrite'),
             *(*QUICK, flag),
             message=message,
+            status=status,
         )
 
 
@@ -483,7 +341,7 @@ class SettingsTest(TrainTest):
             *('--steps=10', '--optimizer=adamw', '--layer_norm'),
             *('--learning_rate=0.01', '--weight_decay=100'),
         )
-        rnn, _ = tfcharrnn.checkpoints.load_model('bard')
+        rnn, _ = tfcharrnn.load_model('bard')
         for variable in rnn.trainable_variables:
             if 'scale' in variable.name:
                 self.assertLess(np.abs(variable - 1.0).max(), 0.2)
@@ -513,8 +371,8 @@ class SettingsTest(TrainTest):
     def test_what_changes_in_training_goes_on_after_a_restart(self, flags):
         flags = flags.split()
         self.train('--steps=30', *flags, '--model_dir=whole')
-        for steps in (8, 13, 30):
-            self.train(f'--steps={steps}', *flags)
+        for step in (8, 13, 30):
+            self.train(f'--steps={step}', *flags)
         self.assertEqual(weights('bard'), weights('whole'))
         self.train('--steps=30', '--model_dir=plain')
         self.assertNotEqual(weights('bard'), weights('plain'))
@@ -526,7 +384,7 @@ class SettingsTest(TrainTest):
             *('--steps=2', '--cell=lstm', '--num_layers=2', '--dropout=0.5'),
             *('--embedding_dim=0', '--shuffle', '--clip_norm=0'),
         )
-        model, _ = tfcharrnn.checkpoints.load_model('bard')
+        model, _ = tfcharrnn.load_model('bard')
         config = {'cell': 'lstm', 'num_layers': 2, 'dropout': 0.5}
         config['embedding_dim'] = None
         self.assertEqual(model.config, {**model.config, **config})
@@ -584,78 +442,6 @@ class SettingsTest(TrainTest):
         self.assertEqual(status, 1)
         self.assertRegex(err, r'\AError: .* at step \d+, .*\n\Z')
         self.assertEqual(weights('bard'), before)
-
-    def test_rolled_back_it_goes_on_at_half_of_the_learning_rate(self):
-        poison = self._poison_at(15)
-        with poison as poisoned:
-            status, out, err = run(
-                f'--corpus={CORPUS}', '--model_dir=bard', *QUICK,
-                '--steps=30', '--on_nonfinite=rollback',
-            )  # fmt: skip
-        self.assertEqual((status, poisoned), (0, [15]))
-        self.assertRegex(err, r'\AWarning: .* from step 10 at 0.5 of .*\n\Z')
-        self.assertEqual(steps('bard'), [10, 20, 30])
-        rates = [line['learning_rate'] for line in metrics('bard')]
-        self.assertEqual(rates[1:], [rates[0] / 2] * 2)
-        self.train('--steps=40')  # A restart remembers.
-        self.assertEqual(metrics('bard')[-1]['learning_rate'], rates[0] / 2)
-
-    def test_rolled_back_the_best_stays_the_best(self):
-        # It gets better at steps 5 and 10, then worse; only 0 is saved.
-        with self._poison_at(15) as poisoned, self._losses(3.0, 2.0):
-            status, out, err = run(
-                f'--corpus={CORPUS}', '--model_dir=bard', *QUICK,
-                '--steps=20', '--save_every=100', '--eval_every=5',
-                '--on_nonfinite=rollback',
-            )  # fmt: skip
-        self.assertEqual((status, poisoned), (0, [15]))
-        best = pathlib.Path('bard/best').glob('*.index')
-        self.assertEqual([path.name for path in best], ['ckpt-10.index'])
-
-    @contextlib.contextmanager
-    def _losses(self, *values):
-        """Pretends to measure these, and worse ones after them."""
-        from tfcharrnn import trainer
-
-        losses = itertools.chain(values, itertools.repeat(9.0))
-        evaluate = trainer.Trainer.evaluate
-
-        def pretend(self, dataset):
-            return evaluate(self, dataset) | {'loss': next(losses)}
-
-        with mock.patch.object(trainer.Trainer, 'evaluate', pretend):
-            yield
-
-    def test_rolled_back_often_enough_it_stops(self):
-        with self._poison_at(*range(15, 100)) as poisoned:
-            status, out, err = run(
-                f'--corpus={CORPUS}', '--model_dir=bard', *QUICK,
-                '--steps=30', '--on_nonfinite=rollback',
-            )  # fmt: skip
-        self.assertEqual(status, 1)
-        self.assertLen(poisoned, settings.MAX_ROLLBACKS + 1)
-        self.assertIn('went back 5 times', err)
-        self.assertNotIn('Traceback', err)
-        status, _, err = run('--model_dir=bard')
-        self.assertEqual(status, 0)
-
-    @contextlib.contextmanager
-    def _poison_at(self, *numbers):
-        """Makes a weight NaN after a step; at each number once."""
-        from tfcharrnn import trainer
-
-        left, poisoned = list(numbers), []
-        run_loop = trainer.Trainer._run_loop
-
-        def run_and_poison(self, iterator, num_steps):
-            pairs = run_loop(self, iterator, num_steps)
-            if left and self.step >= left[0]:
-                poisoned.append(left.pop(0))
-                self.model.bias.assign(self.model.bias * float('nan'))
-            return pairs
-
-        with mock.patch.object(trainer.Trainer, '_run_loop', run_and_poison):
-            yield poisoned
 
     def test_deterministic_operations_train_too(self):
         with mock.patch.object(
@@ -733,7 +519,7 @@ class MistakesTest(TrainTest):
         ('--steps=0', 'steps'),
         ('--steps=-1', 'steps'),
         ('--steps=ten', 'ten'),
-        ('--steps=3 --epochs=3', '--epochs or --steps, not both'),
+        ('--steps=3 --epochs=3', '`epochs` or `steps`, not both'),
         ('--batch_size=0', 'batch_size'),
         ('--seed=-1', 'seed'),
         ('--seed=99999999999999999999', 'seed'),
@@ -750,6 +536,22 @@ class MistakesTest(TrainTest):
         ('--valid_fraction=nan', 'valid_fraction'),
         ('--lowercase=perhaps', 'perhaps'),
         ('--flagfile=none.flags', 'none.flags'),
+        ('--dropout=1', '`dropout` is .1.: '),
+        ('--dropout_schedule=linear:0:1:9', 'multiplies `dropout`, which is 0'),
+        ('--dropout=output:0.0 --dropout_schedule=1', 'multiplies `dropout`'),
+        ('--dropout=locked', 'nothing to lock'),
+        ('--dropout=rows:0.15,weights:0.1,locked', 'nothing to lock'),
+        ('--dropout=layers:0.5', 'nothing between layers'),
+        ('--residual', '`num_layers` is 1'),
+        ('--lr_schedule=1e-3 --learning_rate=0.1', '0.1.* of its own'),
+        ('--lr_schedule=1e-3 --warmup_steps=9', 'steps` is 9.* of its own'),
+        ('--optimizer=lion --beta_2=0.9', 'lion, which does not take it'),
+        ('--num_words=9', '`level` is not word'),
+        ('--early_stopping=3 --valid_fraction=0', '`early_stopping` needs'),
+        ('--early_stopping=3 --eval_every=0', '`early_stopping` needs'),
+        ('--lines --shuffle', '`shuffle` and `shift` are for a text in one'),
+        ('--csv_column=1 --shift', '`shuffle` and `shift` are for a text in'),
+        ('--strategy=multi_worker_mirrored --overwrite', 'for one machine'),
     )
     def test_a_wrong_flag_is_status_2(self, arguments, message):
         self.assert_refused(
@@ -776,19 +578,12 @@ class MistakesTest(TrainTest):
         ('--lr_schedule=fast', 'fast'),
         ('--lr_schedule=linear:1', 'linear:1'),
         ('--lr_schedule=1e-3@soon,1e-4', 'soon'),
-        ('--dropout=1', 'dropout'),
         ('--curriculum=25,50', 'is length:25@1000,50@3000,100.*`25,50`'),
-        ('--curriculum=length:5@10,8', 'seq_length is 10.*--curriculum is 8'),
-        ('--curriculum=length:5@9,10 --shuffle', '--shuffle'),
+        ('--curriculum=length:5@10,8', 'seq_length` is 10.*`curriculum` is 8'),
+        ('--curriculum=length:5@9,10 --shuffle', '`shuffle`'),
         ('--curriculum=length:5@9,1000000 --seq_length=1000000', 'too short'),
         ('--sampling_probability=half', 'schedule is a number.*`half`'),
         ('--dropout=0.1 --dropout_schedule=half', 'a number.*`half`'),
-        ('--dropout_schedule=linear:0:1:9', 'schedule is of a --dropout'),
-        ('--dropout=output:0.0 --dropout_schedule=1', 'of a --dropout'),
-        ('--dropout=locked', 'nothing to lock'),
-        ('--dropout=rows:0.15,weights:0.1,locked', 'nothing to lock'),
-        ('--dropout=layers:0.5', 'nothing between layers'),
-        ('--residual', 'num_layers is 1'),
         ('--lr_schedule=1e-3@2,-1@3,1e-4', 'is -1 at step 2.* 0 up'),
         ('--dropout=weights:0.1 --cell=mingru', 'A MinGRU has no'),
         (
@@ -797,14 +592,8 @@ class MistakesTest(TrainTest):
         ),
         ('--sampling_probability=25', 'is 25 at step 0.* to 1'),
         ('--lr_schedule=-1e-3', 'is -0.001 at step 0.* 0 up'),
-        ('--lr_schedule=1e-3 --learning_rate=0.1', '0.1.* of its own'),
-        ('--lr_schedule=1e-3 --warmup_steps=9', 'steps is 9.* of its own'),
-        ('--optimizer=lion --beta_2=0.9', 'lion does not take it'),
-        ('--num_words=9', 'level is not word'),
         ('--valid_fraction=1', '1.0'),
         ('--valid_fraction=0.6 --test_fraction=0.6', '0.6'),
-        ('--early_stopping=3 --valid_fraction=0', '--early_stopping needs'),
-        ('--early_stopping=3 --eval_every=0', '--early_stopping needs'),
         (f'--model_dir={CORPUS}', CORPUS),
         (f'--model_dir={CORPUS}/bard', CORPUS),
         ('--model_dir=/proc/bard', 'bard'),
@@ -832,7 +621,8 @@ class MistakesTest(TrainTest):
         self.assert_refused(
             *('--model_dir=bard', '--steps=30', '--early_stopping=1'),
             *('--eval_every=0',),
-            message='--early_stopping needs',
+            message='`early_stopping` needs',
+            status=2,
         )
         self.assert_refused(
             *('--model_dir=bard', '--steps=30', '--prompt=@'), message="'@'"
@@ -977,22 +767,28 @@ class LinesTest(TrainTest):
         for text in re.findall(
             r'temperature .*\n((?:.|\n)*?)\n\n', samples('a')
         ):
-            self.assertRegex(text, r'\A\nto[^\n]*\Z')
+            self.assertRegex(text, r'\Ato[^\n]*\Z')
         arguments = '--model_dir=a', '--num_samples=5', '--prompt=to'
-        status, out, _ = run_generate(*arguments, '--seed=1')
+        status, out, _ = running_commands.run(generate, *arguments, '--seed=1')
         self.assertEqual(status, 0)
         lines = [x for x in out.splitlines() if not x.startswith('-----')]
         self.assertLen(lines, 5)
-        one = run_generate('--model_dir=a', '--prompt=to', '--seed=1')[1]
+        one = running_commands.run(
+            generate, '--model_dir=a', '--prompt=to', '--seed=1'
+        )[1]
         self.assertEqual(one, lines[0] + '\n')
         self.assertStartsWith(one, 'to')
 
     @parameterized.parameters(
-        '--shuffle', '--shift', '--curriculum=length:5@9,10'
+        ('--shuffle', 2), ('--shift', 2), ('--curriculum=length:5@9,10', 1)
     )
-    def test_what_is_for_streams_is_refused(self, flag):
+    def test_what_is_for_streams_is_refused(self, flag, status):
         self.assert_refused(
-            f'--corpus={CORPUS}', '--lines', flag, message='for a text in one'
+            f'--corpus={CORPUS}',
+            '--lines',
+            flag,
+            message='a text in one piece',
+            status=status,
         )
 
     def test_a_column_that_is_not_there_is_refused(self):
@@ -1011,7 +807,7 @@ class WordsTest(TrainTest):
         self.assert_done('--steps=20', '--model_dir=parts')
         self.assertEqual(weights('whole'), weights('parts'))
         arguments = '--model_dir=whole', '--prompt=to be', '--length=9'
-        status, text, _ = run_generate(*arguments, '--seed=1')
+        status, text, _ = running_commands.run(generate, *arguments, '--seed=1')
         self.assertEqual(status, 0)
         self.assertStartsWith(text, 'to be')
         known = tfcharrnn.Vocabulary.load('whole/vocabulary.json')
@@ -1023,7 +819,7 @@ class WordsTest(TrainTest):
             f'--corpus={CORPUS}',
             '--model_dir=bard',
             '--level=word',
-            message='--level is word, but was char',
+            message='`level` is word, but was char',
         )
 
 

@@ -1,18 +1,11 @@
 import concurrent.futures
 import functools
-import json
 import multiprocessing
-import os
-import pathlib
-import socket
 import tempfile
-import time
-from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 import toys
-import train_test
 from absl.testing import parameterized
 
 from tfcharrnn import checkpoints, model, trainer
@@ -142,85 +135,6 @@ class ReplicasTest(tf.test.TestCase, parameterized.TestCase):
     def test_rows_that_cannot_be_shared_out_are_refused(self):
         with self.assertRaisesRegex(ValueError, '3 rows.*2 replicas'):
             self.in_child(train, 2, 'frequencies', 'three_rows')
-
-
-class WorkersTest(tf.test.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.folder = pathlib.Path(self.get_temp_dir())
-        corpus = self.folder / 'play.txt'
-        corpus.write_text(train_test.make_text())
-        self.arguments = [f'--corpus={corpus}', *train_test.QUICK]
-
-    def start(self, name, *arguments):
-        """Starts two processes that train together."""
-        with socket.socket() as first, socket.socket() as second:
-            for each in (first, second):
-                each.bind(('localhost', 0))
-            names = [f'localhost:{x.getsockname()[1]}' for x in (first, second)]
-        workers = []
-        for index in range(2):
-            config = {
-                'cluster': {'worker': names},
-                'task': {'type': 'worker', 'index': index},
-            }
-            with mock.patch.dict(os.environ, TF_CONFIG=json.dumps(config)):
-                worker = train_test.start(
-                    *self.arguments,
-                    *arguments,
-                    f'--model_dir={self.folder / name}',
-                    '--strategy=multi_worker_mirrored',
-                )
-            self.addCleanup(worker.kill)
-            workers.append(worker)
-        return workers
-
-    def finish(self, workers):
-        """Waits for the end; returns what the first process says."""
-        outputs = [worker.communicate(timeout=100) for worker in workers]
-        self.assertEqual([x.returncode for x in workers], [0, 0], outputs)
-        self.assertEqual(outputs[1][0], '')  # One writes, one is silent.
-        return outputs[0][0]
-
-    def weights(self, name):
-        return checkpoints.load_model(self.folder / name)[0].variables
-
-    def test_two_processes_equal_one(self):
-        said = self.finish(self.start('two', '--steps=20'))
-        self.assertIn('Saved', said)
-        status, _, err = train_test.run(
-            *self.arguments, '--steps=20', f'--model_dir={self.folder}/one'
-        )
-        self.assertEqual(status, 0, err)
-        self.assertAllClose(
-            self.weights('one'), self.weights('two'), 1e-5, 1e-5
-        )
-        self.assertAllClose(
-            train_test.metrics(self.folder / 'one'),
-            train_test.metrics(self.folder / 'two'),
-            1e-5,
-            1e-5,
-        )
-
-    def test_where_one_is_killed_both_go_on_when_started_again(self):
-        flags = '--steps=40', '--save_every=5', '--eval_every=20'
-        first, second = self.start('killed', *flags)
-        saved = self.folder / 'killed' / 'checkpoint'
-        while not saved.exists() and first.poll() is None:
-            time.sleep(0.01)
-        second.kill()
-        _, err = first.communicate(timeout=100)
-        self.assertEqual(first.returncode, 1, err)
-        self.assertRegex(err, r'(?m)^Error: Another worker has died.*\n\Z')
-        said = self.finish(self.start('killed', *flags))
-        self.assertIn('Going on at step', said)
-        status, _, err = train_test.run(
-            *self.arguments, *flags, f'--model_dir={self.folder}/one'
-        )
-        self.assertEqual(status, 0, err)
-        self.assertAllClose(
-            self.weights('one'), self.weights('killed'), 1e-5, 1e-5
-        )
 
 
 if __name__ == '__main__':
