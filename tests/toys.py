@@ -5,7 +5,8 @@ import copy
 import numpy as np
 import tensorflow as tf
 
-from tfcharrnn import data
+from tfcharrnn import data, losses
+from tfcharrnn.training.trainer import Trainer
 
 VOCAB = 5
 
@@ -75,6 +76,41 @@ def random_batches(number=8, batch_size=4, seq_length=5, seed=0):
     return batches(*ids, mask, reset)
 
 
+def make_trainer(rnn=None, optimizer=None, kind=Trainer, **options):
+    return kind(
+        rnn or FrequencyModel(),
+        optimizer or tf.keras.optimizers.SGD(0.1),
+        **options,
+    )
+
+
+def by_hand(rnn, batches):
+    """Yields each batch's loss, count and gradient, and the state after it."""
+    state = None
+    for batch in batches:
+        zero = rnn.initial_state(len(batch.reset))
+        pairs = (
+            (new.numpy().T, old.numpy().T)
+            for new, old in zip(
+                tf.nest.flatten(zero),
+                tf.nest.flatten(state or zero),
+                strict=True,
+            )
+        )
+        state = tf.nest.pack_sequence_as(
+            zero, [np.where(batch.reset, *pair).T for pair in pairs]
+        )
+        with tf.GradientTape() as tape:
+            logits, state = rnn(batch.inputs, state)
+            total, count = losses.cross_entropy(
+                logits, batch.targets, batch.mask
+            )
+            loss = total / count
+        gradients = tape.gradient(loss, rnn.trainable_variables)
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        yield float(loss), float(count), gradients, state
+
+
 class Recorder:
     """A callback that keeps what it is called with, timing aside."""
 
@@ -90,14 +126,20 @@ class Recorder:
 
 def snapshot(trainer):
     """All that training goes on from, timing aside."""
-    progress = copy.deepcopy(trainer.progress)
-    for pairs in progress['windows'].values():
+    windows = copy.deepcopy(trainer.windows.pairs)
+    for pairs in windows.values():
         pairs.pop('seconds', None)
-    variables = *trainer.model.variables, *trainer.optimizer.variables
+    variables = (
+        *trainer.model.variables,
+        *trainer.optimizer.variables,
+        *trainer.averages.variables,
+    )
     return {
         'variables': [tf.convert_to_tensor(v).numpy() for v in variables],
         'step': trainer.step,
-        **progress,
+        'record': copy.deepcopy(trainer.record.to_json()),
+        'windows': windows,
+        'state': trainer.state_arrays(),
     }
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
-from tfcharrnn import losses
+from tfcharrnn.training import losses
 
 BATCH, TIME, VOCAB = 3, 4, 7
 
@@ -108,59 +108,6 @@ class LossesTest(tf.test.TestCase, parameterized.TestCase):
             tf.one_hot(predictions, 3), targets, mask
         )
         self.assertEqual((correct, count), (2.0, 3.0))
-
-    @parameterized.parameters(1, 5)
-    def test_means_divide_once_at_the_end(self, num_batches):
-        bits = 3.0
-        sums = losses.Sums()
-        for n in range(1, num_batches + 1):  # batches that differ in size
-            loss = (bits * math.log(2) * n, float(n))
-            sums.add({'loss': loss, 'accuracy': (float(n > 1), n)})
-        count = num_batches * (num_batches + 1) // 2
-        self.assertAllClose(
-            sums.means(),
-            {
-                'loss': bits * math.log(2),
-                'accuracy': (num_batches - 1) / count,
-                'bits_per_char': bits,
-                'perplexity': 2**bits,
-                'num_chars': count,
-            },
-        )
-
-    def test_means_of_what_the_losses_return(self):
-        batch = random_batch()
-        total, count = losses.cross_entropy(*batch)
-        means = losses.Sums({'loss': (total, count)}).means()
-        self.assertAllClose(means['loss'], total / count)
-        self.assertAllClose(means['perplexity'], math.exp(total / count))
-        self.assertEqual(means['num_chars'], np.sum(batch[-1]))
-
-    def test_sums_go_on_from_their_pairs(self):
-        first = losses.Sums({'loss': (3.0, 2.0)})
-        second = losses.Sums(first.pairs)
-        second.add({'loss': (1.0, 2.0)})
-        self.assertEqual(second.means()['loss'], 1.0)
-        self.assertEqual(first.means()['loss'], 1.5)
-
-    def test_sums_are_in_double_precision(self):
-        sums = losses.Sums({'loss': (2.0**24, 2.0**24)})
-        sums.add({'loss': (1.0, 1.0)})  # float32 has no number 2**24 + 1
-        self.assertEqual(sums.means()['num_chars'], 2**24 + 1)
-
-    def test_means_without_a_loss_are_only_the_means(self):
-        sums = losses.Sums({'gradient_norm': (6.0, 3.0)})
-        self.assertEqual(sums.means(), {'gradient_norm': 2.0})
-
-    def test_mean_of_nothing_is_no_number(self):
-        means = losses.Sums({'loss': (0.0, 0.0)}).means()
-        for name in ('loss', 'bits_per_char', 'perplexity'):
-            self.assertTrue(math.isnan(means[name]), name)
-        self.assertEqual(means['num_chars'], 0)
-
-    def test_perplexity_of_a_huge_loss_is_infinite(self):
-        means = losses.Sums({'loss': (1e6, 1.0)}).means()
-        self.assertEqual(means['perplexity'], math.inf)
 
 
 if __name__ == '__main__':

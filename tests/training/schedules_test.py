@@ -5,7 +5,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 from hypothesis import strategies
 
-from tfcharrnn import schedules
+from tfcharrnn.training import schedules
 
 # Each goes from `start` to `end` and has arrived at step `steps`.
 ARRIVING = (
@@ -162,15 +162,27 @@ class SchedulesTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(seen, [0, 0, 0, 0, 1, 2])  # and none below zero
 
     @parameterized.parameters(
-        (lambda: schedules.linear(0, 1, 0), '`steps` of at least 1.*got 0'),
-        (lambda: schedules.root(0, 1, 5, degree=0), '`degree` above zero'),
-        (lambda: schedules.exponential(1, 0, 5), 'nor reach zero.*linear'),
-        (lambda: schedules.inverse_sigmoid(1, 0, 0.5), 'at least 1.*got 0.5'),
-        (lambda: schedules.cosine(1, 0, 5, 5), 'got 5 with 5 steps'),
+        (lambda: schedules.linear(0, 1, 0), '`steps` is 0.*at least 1'),
+        (
+            lambda: schedules.root(0, 1, 5, degree=0),
+            '`degree` is 0.*above zero',
+        ),
+        (
+            lambda: schedules.exponential(1, 0, 5),
+            '`end` is 0.*above zero.*linear',
+        ),
+        (
+            lambda: schedules.inverse_sigmoid(1, 0, 0.5),
+            '`k` is 0.5.*at least 1',
+        ),
+        (
+            lambda: schedules.cosine(1, 0, 5, 5),
+            '`steps` is 5.*more than `warmup_steps`, 5',
+        ),
         (lambda: schedules.stepwise([1, 2], [3, 4]), r'2 schedules.*\[3, 4\]'),
-        (lambda: schedules.stepwise([1, 2, 3], [4, 4]), r'rise.*\[4, 4\]'),
-        (lambda: schedules.stepwise([1, 2], [0]), r'above zero.*\[0\]'),
-        (lambda: schedules.stepwise([1, 2], [2.5]), r'whole steps.*2\.5'),
+        (lambda: schedules.stepwise([1, 2, 3], [4, 4]), r'\[4, 4\].*rise'),
+        (lambda: schedules.stepwise([1, 2], [0]), r'\[0\].*above zero'),
+        (lambda: schedules.stepwise([1, 2], [2.5]), r'2\.5.*whole steps'),
         (lambda: schedules.join([], []), '0 schedules'),
     )
     def test_refuses(self, make, message):
@@ -246,12 +258,12 @@ class ParseTest(tf.test.TestCase, parameterized.TestCase):
         ('cosine:1:0:9:1:2', r'\[:warmup_steps\].*too many'),
         ('linear:0:x:5', 'a number in .*`linear:0:x:5`, but got `x`'),
         ('linear:0:inf:5', 'a number .*but got `inf`'),
-        ('linear:0:1:0', '`steps` of at least 1'),
-        ('25,50', 'but the last says with `@`.*25@1000,50@3000,100.*25,50'),
+        ('linear:0:1:0', '`steps` is 0.*at least 1'),
+        ('25,50', 'but the last needs `@`.*25@1000,50@3000,100.*25,50'),
         ('25@2,50@4', '`50@4`'),
         ('25@x,50', 'a number in .*but got `x`'),
-        ('25@2.5,50', r'whole steps.*2\.5'),
-        ('25@4,50@2,100', r'rise.*\[4, 2\]'),
+        ('25@2.5,50', r'2\.5.*whole steps'),
+        ('25@4,50@2,100', r'\[4, 2\].*rise'),
     )
     def test_says_what_it_expected(self, text, message):
         with self.assertRaisesRegex(ValueError, message):

@@ -113,16 +113,17 @@ def remaining(trainer: Trainer, stages: Iterable[Stage]) -> Iterator[Stage]:
     for number, stage in enumerate(stages):
         if number > place.stage:
             _turn(trainer, number, stage.dataset, previous)
-        elif number == place.stage and not begins:
+        elif number == place.stage:
+            trained = trainer.dataset
+            if begins and trained is not None and trained is not stage.dataset:
+                trainer.begin(stage.dataset)
             trainer.dataset = stage.dataset
-        elif begins and previous not in (None, stage.dataset):
-            trainer.begin(stage.dataset)
         previous = stage.dataset
         if number < place.stage:
             continue
         yield stage
         place = trainer.record.place  # A callback may have restored another.
-        if not _is_over(stage, place, trainer.step):
+        if trainer.stop_training or not _is_over(stage, place, trainer.step):
             return
         logging.info('Stage %d ended at step %d', number, trainer.step)
 
@@ -189,8 +190,6 @@ def train(
     for stage in remaining(trainer, stages):
         last = _last_step(stage, trainer.record.place, steps, num_chars)
         metrics = _train_stage(trainer, stage, last, callbacks)
-        if trainer.stop_training:
-            break
     return metrics
 
 

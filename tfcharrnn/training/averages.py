@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfcharrnn import checks
+from tfcharrnn.training.replicas import same_on_all
 
 
 class Averages:
@@ -51,12 +52,7 @@ class Averages:
         self._model = model
         self._decay = decay
         self.variables = [
-            tf.Variable(
-                variable,
-                trainable=False,
-                name='average',
-                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-            )
+            same_on_all(variable, variable.dtype, 'average')
             for variable in (model.trainable_variables if decay else ())
         ]
 

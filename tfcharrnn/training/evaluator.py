@@ -77,8 +77,7 @@ class Evaluator:
         )
         vectors = self._run(iterator, state, tf.constant(len(dataset)))
         sums = Sums()
-        for pairs in self._layout.unpack(vectors):
-            sums.add(pairs)
+        sums.add_all(self._layout.unpack(vectors))
         return sums.means()
 
     @tf.function(autograph=False)

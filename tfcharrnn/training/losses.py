@@ -36,7 +36,7 @@ def cross_entropy(
         The total in nats and the number of characters, float32 scalars.
     """
     # Also where the mask hides a logit that is no number, its gradient is 0.
-    logits = tf.where(mask[..., None], logits, 0.0)
+    logits = tf.where(tf.expand_dims(mask, -1), logits, 0.0)
     nats = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
     return _masked_sum(nats, mask)
 

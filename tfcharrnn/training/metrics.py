@@ -40,6 +40,13 @@ class Sums:
             new = old_total + float(total), old_count + float(count)
             self.pairs[name] = new
 
+    def add_all(
+        self, all_pairs: Iterable[Mapping[str, tuple[float, float]]]
+    ) -> None:
+        """Adds the pairs of some steps, one after the other."""
+        for pairs in all_pairs:
+            self.add(pairs)
+
     def means(self) -> Metrics:
         """Divides, and adds what follows from the loss.
 
@@ -84,10 +91,12 @@ class Windows:
 
     def __init__(self, pairs: Mapping[str, Any] | None = None):
         """Starts from nothing, or from `pairs` that were saved as JSON."""
-        self._sums = {int(k): Sums(v) for k, v in (pairs or {}).items()}
+        self._sums: dict[int | None, Sums] = {
+            int(k): Sums(v) for k, v in (pairs or {}).items()
+        }
 
     @property
-    def pairs(self) -> dict[int, Any]:
+    def pairs(self) -> dict[int | None, Any]:
         """What to save: the pairs of each period."""
         return {period: sums.pairs for period, sums in self._sums.items()}
 
@@ -97,24 +106,27 @@ class Windows:
         self._sums = {k: v for k, v in self._sums.items() if k in wanted}
 
     def add(
-        self, all_pairs: Iterable[Pairs], periods: Iterable[int], step: int
-    ) -> list[tuple[int, Sums]]:
+        self,
+        all_pairs: Iterable[Pairs],
+        periods: Iterable[int | None],
+        step: int,
+    ) -> list[tuple[int | None, Sums]]:
         """Adds the pairs of some steps, and empties what ends with them.
 
         Args:
             all_pairs: The pairs of each step since the last call.
-            periods: All periods, in steps. None of them ends within the steps.
+            periods: All periods, in steps, none of which ends before `step`;
+                None: ends at each call.
             step: The number of the last of the steps.
 
         Returns:
-            (period, sums) of each period that divides `step`.
+            (period, sums) of each period that ends at `step`.
         """
         all_pairs, due = list(all_pairs), []
         for period in set(periods):
             sums = self._sums.setdefault(period, Sums())
-            for pairs in all_pairs:
-                sums.add(pairs)
-            if step % period == 0:
+            sums.add_all(all_pairs)
+            if period is None or step % period == 0:
                 due.append((period, self._sums.pop(period)))
         return due
 

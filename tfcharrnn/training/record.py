@@ -123,6 +123,8 @@ def _from_version_1(document: dict[str, Any]) -> Record:
         num_read=document.get('num_read', 0),
     )
     if curriculum := notes.pop('curriculum', None):
+        # Datasets that were trained on before the curriculum count there, too.
+        place.stage = min(place.stage, curriculum['stage'])
         place.began = curriculum['began']
         place.num_chars = curriculum['num_chars']
         place.metrics = curriculum['metrics']

@@ -135,30 +135,31 @@ class Replicas:
     def _gather_rows(self, tensors):
         return [self.strategy.gather(rows, axis=0) for rows in tensors]
 
-    def update_if(self, finite: tf.Tensor, update: Callable[[], None]) -> None:
-        """Updates variables, in a step, unless a number is not finite.
-
-        Among several replicas, an update cannot be one branch of two: the step
-        ends with an error instead, before anything is updated.
+    def update_if(
+        self, condition: tf.Tensor, update: Callable[..., None], *args: Any
+    ) -> None:
+        """Updates variables, in a step, if a condition holds.
 
         Args:
-            finite: A scalar bool on which all replicas agree.
-            update: Updates the variables.
-
-        Raises:
-            tf.errors.InvalidArgumentError: When several replicas run.
+            condition: A scalar bool on which all replicas agree.
+            update: `update(*args)` updates the variables.
+            *args: This replica's arguments.
         """
-        if self.count == 1:
-
-            def branch():
-                update()
-                return True
-
-            tf.cond(finite, branch, lambda: False)
+        if not tf.distribute.has_strategy():
+            _call_if(condition, lambda: update(*args))
             return
-        is_finite = tf.debugging.Assert(finite, ['The gradient is not finite.'])
-        with tf.control_dependencies([is_finite]):
-            update()
+
+        # An update waits for the other replicas. So it cannot be in a branch
+        # of one replica, but each replica can be in a branch of all.
+        def across(strategy, condition, *args):
+            each = strategy.extended.call_for_each_replica
+            _call_if(
+                strategy.experimental_local_results(condition)[0],
+                lambda: each(update, args=args),
+            )
+
+        context = tf.distribute.get_replica_context()
+        context.merge_call(across, args=(condition, *args))
 
 
 def sum_over_replicas(values: Any) -> Any:
@@ -174,6 +175,27 @@ def sum_over_replicas(values: Any) -> Any:
     return tf.nest.pack_sequence_as(values, flat)
 
 
+def same_on_all(value: Any, dtype: tf.DType, name: str) -> tf.Variable:
+    """Makes a variable that each replica updates in the same way.
+
+    It is not trained, and may be assigned inside of a step.
+    """
+    return tf.Variable(
+        tf.cast(value, dtype),
+        trainable=False,
+        name=name,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+    )
+
+
 def replica_id() -> tf.Tensor | int:
     """Returns the number of this replica, inside of a step."""
     return tf.distribute.get_replica_context().replica_id_in_sync_group
+
+
+def _call_if(condition, function):
+    def call():
+        function()
+        return True
+
+    tf.cond(condition, call, lambda: False)

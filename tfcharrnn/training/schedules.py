@@ -1,16 +1,16 @@
 """Schedules: functions from step to value.
 
-A learning rate, a dropout, the probability of scheduled sampling, the
-difficulty of a curriculum or the weight of a source in a mixture: whatever
-changes while a model trains is a function of the step and of nothing else. So
-there is nothing to save, and a resumed run goes on with the value it had.
+Whatever changes while a model trains is a function of the step alone: a
+learning rate, a dropout rate, the probability of scheduled sampling, the
+difficulty of a curriculum, the weight of a source in a mixture. So there is
+nothing to save, and a resumed run continues with the value it had.
 
     Schedule = Callable[[step], value]
 
-The step is a Python integer or an integer tensor or variable, the value a
-float32 scalar tensor: a schedule works in eager code and inside a `tf.function`
-alike. Schedules compose as functions do, and any function of the step of your
-own is one, too:
+The step is a Python integer, or an integer tensor or variable; the value is a
+float32 scalar tensor. A schedule works in eager code and inside a
+`tf.function`. Schedules compose as functions do, and any function of the step
+is a schedule:
 
     >>> rising = linear(0.0, 1.0, steps=4)
     >>> [float(rising(step)) for step in range(6)]
@@ -28,7 +28,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-Schedule = Callable[[int | tf.Tensor | tf.Variable], tf.Tensor]
+Step = int | np.ndarray | tf.Tensor | tf.Variable
+Schedule = Callable[[Step], tf.Tensor]
 
 
 def constant(value: float) -> Schedule:
@@ -52,19 +53,19 @@ def linear(start: float, end: float, steps: int) -> Schedule:
     [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
 
     Args:
-      start: The value at step 0.
-      end: The value at step `steps` and ever after.
-      steps: How many steps the way takes, at least 1.
+        start: The value at step 0.
+        end: The value from step `steps` on.
+        steps: The number of steps from `start` to `end`, at least 1.
 
     Raises:
-      ValueError: if `steps` is less than 1.
+        ValueError: If `steps` is less than 1.
     """
     _check_steps(steps)
     return lambda step: _between(start, end, _fraction(step, steps))
 
 
 def exponential(start: float, end: float, steps: int) -> Schedule:
-    """Goes from `start` to `end` by one and the same factor, and stays there.
+    """Multiplies by the same factor at each step, then stays at `end`.
 
         value = start * (end / start) ** (step / steps)
 
@@ -75,18 +76,18 @@ def exponential(start: float, end: float, steps: int) -> Schedule:
     [8.0, 4.0, 2.0, 1.0, 1.0]
 
     Args:
-      start: The value at step 0, above zero.
-      end: The value at step `steps` and ever after, above zero.
-      steps: How many steps the way takes, at least 1.
+        start: The value at step 0, above zero.
+        end: The value from step `steps` on, above zero.
+        steps: The number of steps from `start` to `end`, at least 1.
 
     Raises:
-      ValueError: if `steps` is less than 1, or `start` or `end` not above zero.
+        ValueError: If one of these is out of range.
     """
     _check_steps(steps)
     if not (start > 0 and end > 0):
         raise ValueError(
-            f'An exponential schedule multiplies, so it can neither leave nor '
-            f'reach zero, but got `start` {start} and `end` {end}. Use a small '
+            f'`start` is {start} and `end` is {end}, but an exponential '
+            f'schedule multiplies, so both must be above zero. Use a small '
             f'number such as 1e-6, or a linear schedule.'
         )
     log_ratio = math.log(end / start)
@@ -100,7 +101,7 @@ def exponential(start: float, end: float, steps: int) -> Schedule:
 
 
 def inverse_sigmoid(start: float, end: float, k: float) -> Schedule:
-    r"""Lingers at `start`, goes over in an S, and tends to `end`.
+    r"""Stays near `start`, then falls or rises in an S towards `end`.
 
         start ---.
                   \
@@ -110,25 +111,26 @@ def inverse_sigmoid(start: float, end: float, k: float) -> Schedule:
         value = end + (start - end) * k / (k + exp(step / k))
 
     The inverse sigmoid decay of scheduled sampling (Bengio et al., 2015,
-    https://arxiv.org/abs/1506.03099) is `inverse_sigmoid(1.0, 0.0, k)`, there
-    the probability of the text's own character. That of the model's sample is
+    https://arxiv.org/abs/1506.03099) is `inverse_sigmoid(1.0, 0.0, k)`: there,
+    the probability of the text's own character. The probability of the model's
+    sample is
 
     >>> schedule = inverse_sigmoid(0.0, 1.0, k=1000.0)
     >>> [round(float(schedule(step)), 3) for step in (0, 5000, 6908, 9999)]
     [0.001, 0.129, 0.5, 0.957]
 
     Args:
-      start: The value that it comes from: step 0 is `1 / (k + 1)` of the way.
-      end: The value that it tends to; there is no step where it ends.
-      k: The slowness in steps, at least 1. Step `k * ln(k)` is half of the way.
+        start: The first value; step 0 is already `1 / (k + 1)` of the way.
+        end: The value that it approaches but never reaches.
+        k: The slowness, in steps, at least 1; `k * ln(k)` steps are halfway.
 
     Raises:
-      ValueError: if `k` is less than 1.
+        ValueError: If `k` is less than 1.
     """
     if not k >= 1:
         raise ValueError(
-            f'An inverse sigmoid schedule needs a `k` of at least 1, but got '
-            f'{k}. Step k * ln(k) is half of the way.'
+            f'`k` is {k}, but an inverse sigmoid schedule needs at least 1. '
+            f'At step k * ln(k) its value is halfway.'
         )
 
     def schedule(step):
@@ -140,7 +142,7 @@ def inverse_sigmoid(start: float, end: float, k: float) -> Schedule:
 
 
 def root(start: float, end: float, steps: int, degree: float = 2.0) -> Schedule:
-    """Goes from `start` to `end`, fast at first and ever slower.
+    """Goes from `start` to `end`, fast at first, then more and more slowly.
 
         value = start + (end - start) * (step / steps) ** (1 / degree)
 
@@ -158,19 +160,19 @@ def root(start: float, end: float, steps: int, degree: float = 2.0) -> Schedule:
     [16, 24, 48, 64]
 
     Args:
-      start: The value at step 0.
-      end: The value at step `steps` and ever after.
-      steps: How many steps the way takes, at least 1.
-      degree: 1 is a line, 2 the square root, 3 the cube root.
+        start: The value at step 0.
+        end: The value from step `steps` on.
+        steps: The number of steps from `start` to `end`, at least 1.
+        degree: 1 is a line, 2 the square root, 3 the cube root.
 
     Raises:
-      ValueError: if `steps` is less than 1 or `degree` not above zero.
+        ValueError: If `steps` is less than 1, or `degree` is not above zero.
     """
     _check_steps(steps)
     if not degree > 0:
         raise ValueError(
-            f'A root needs a `degree` above zero, but got {degree}. 2 is the '
-            f'square root.'
+            f'`degree` is {degree}, but must be above zero. 2 is the square '
+            f'root.'
         )
 
     def schedule(step):
@@ -182,7 +184,7 @@ def root(start: float, end: float, steps: int, degree: float = 2.0) -> Schedule:
 def cosine(
     start: float, end: float, steps: int, warmup_steps: int = 0
 ) -> Schedule:
-    r"""Warms up from 0 to `start`, and goes to `end` along half a cosine.
+    r"""Warms up from 0 to `start`, then follows half a cosine to `end`.
 
         start     /'-.
                  /    \
@@ -197,20 +199,19 @@ def cosine(
     [0.0, 2.0, 4.0, 3.414, 2.0, 0.586, 0.0, 0.0]
 
     Args:
-      start: The value at step `warmup_steps`.
-      end: The value at step `steps` and ever after.
-      steps: How many steps the whole takes, the warm-up included.
-      warmup_steps: How many of them the straight way up from 0 takes. With 0
-        there is none, and the schedule begins at `start`.
+        start: The value at step `warmup_steps`.
+        end: The value from step `steps` on.
+        steps: The number of steps, the warm-up included.
+        warmup_steps: How many of them rise linearly from 0. With 0 there is no
+            warm-up; the schedule begins at `start`.
 
     Raises:
-      ValueError: unless 0 <= `warmup_steps` < `steps`.
+        ValueError: Unless 0 <= `warmup_steps` < `steps`.
     """
     if not 0 <= warmup_steps < steps:
         raise ValueError(
-            f'The `steps` of a cosine schedule include its `warmup_steps` and '
-            f'must be more than these, but got {steps} with {warmup_steps} '
-            f'steps of warm-up.'
+            f'`steps` is {steps}, but must be more than `warmup_steps`, '
+            f'{warmup_steps}, which it includes.'
         )
 
     def fall(step):
@@ -223,45 +224,46 @@ def cosine(
 
 
 def join(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:
-    """Follows one schedule after the other.
+    """Follows one schedule after another.
 
         schedules   a         b             c
         boundaries            10            30
         step        0 ... 9   10 ... 29     30 ...
         value       a(step)   b(step - 10)  c(step - 30)
 
-    Each counts the steps from its own beginning, as in `optax.join_schedules`.
+    Each schedule counts steps from its own beginning, as in
+    `optax.join_schedules`.
 
     >>> rate = join([linear(0.0, 1.0, 2), linear(1.0, 0.0, 4)], [2])
     >>> [float(rate(step)) for step in range(8)]
     [0.0, 0.5, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
 
     Args:
-      schedules: The schedules in their order, at least one.
-      boundaries: The steps where the second, the third ... begin, rising.
+        schedules: The schedules in order, at least one.
+        boundaries: The steps, rising, at which the second, third ... begin.
 
     Raises:
-      ValueError: if there is not one boundary between each two schedules, or
-        the boundaries do not rise.
+        ValueError: If the number of boundaries is not one less than that of
+            the schedules, or the boundaries do not rise.
     """
     schedules, boundaries = list(schedules), list(boundaries)
     if len(boundaries) != len(schedules) - 1:
         raise ValueError(
-            f'Between each two schedules there is one boundary, but got '
-            f'{len(schedules)} schedules and the boundaries {boundaries}.'
+            f'{len(schedules)} schedules need {len(schedules) - 1} boundaries, '
+            f'one between each two, but got {boundaries}.'
         )
     rise = [0, *boundaries] == sorted({0, *boundaries})
     if not rise or not all(isinstance(b, numbers.Integral) for b in boundaries):
         raise ValueError(
-            f'Boundaries are whole steps above zero that rise, but got '
-            f'{boundaries}.'
+            f'The boundaries are {boundaries}, but must be whole steps above '
+            f'zero that rise.'
         )
 
     def schedule(step):
         value = schedules[0](step)
         for later, boundary in zip(schedules[1:], boundaries, strict=True):
-            # Both are computed, so that the graph does not branch; no schedule
-            # has to bear a step below zero.
+            # Both are computed, so the graph does not branch. No schedule is
+            # given a step below zero.
             own_value = later(tf.maximum(step - boundary, 0))
             value = tf.where(step < boundary, value, own_value)
         return value
@@ -277,11 +279,11 @@ def stepwise(values: Sequence[float], boundaries: Sequence[int]) -> Schedule:
     [25, 25, 50, 50, 50, 100, 100]
 
     Args:
-      values: The values in their order, at least one.
-      boundaries: The steps where the second, the third ... begin, rising.
+        values: The values in order, at least one.
+        boundaries: The steps, rising, at which the second, third ... begin.
 
     Raises:
-      ValueError: as `join` does.
+        ValueError: As `join` does.
     """
     return join([constant(value) for value in values], boundaries)
 
@@ -295,29 +297,29 @@ class LearningRate(tf.keras.optimizers.schedules.LearningRateSchedule):
     0.0
 
     Args:
-      schedule: Any function from step to value.
+        schedule: Any function from step to value.
     """
 
     def __init__(self, schedule: Schedule):
         self._schedule = schedule
 
-    def __call__(self, step: int | tf.Tensor | tf.Variable) -> tf.Tensor:
+    def __call__(self, step: Step) -> tf.Tensor:
         """Returns the learning rate at `step`, a float32 scalar."""
         return self._schedule(step)
 
     def get_config(self) -> dict[str, str]:
-        """Describes the schedule; no function can be rebuilt from it."""
+        """Describes the schedule; it cannot be rebuilt from this."""
         return {'schedule': repr(self._schedule)}
 
 
-_BY_NAME = {
+_BY_NAME: dict[str, Callable[..., Schedule]] = {
     function.__name__: function
     for function in (linear, exponential, inverse_sigmoid, root, cosine)
 }
 
 
 def parse(text: str) -> Schedule:
-    """Reads a schedule from a line of text, such as the value of a flag.
+    """Reads a schedule from text, such as the value of a flag.
 
         0.001                             a number is a constant
         linear:0:0.5:5000                 linear(0.0, 0.5, 5000)
@@ -333,11 +335,12 @@ def parse(text: str) -> Schedule:
     [0.0, 0.5, 1.0, 1.0, 1.0, 0.5, 0.25, 0.25]
 
     Args:
-      text: A number or `name:argument:argument...`, or several of them, parted
-        by commas, each but the last with `@` and the step where it ends.
+        text: A number or `name:argument:argument...`; or several of them,
+            separated by commas, each but the last followed by `@` and the step
+            where it ends.
 
     Raises:
-      ValueError: if the text is no schedule, saying what was expected.
+        ValueError: If the text is not a schedule; it says what was expected.
     """
     *begun, last = text.split(',')
     schedules, boundaries = [], []
@@ -345,8 +348,8 @@ def parse(text: str) -> Schedule:
         piece, _, boundary = piece.rpartition('@')
         if not piece:
             raise ValueError(
-                f'Each piece of a schedule but the last says with `@` at which '
-                f'step it ends, as in 25@1000,50@3000,100, but got `{text}`.'
+                f'Each piece of a schedule but the last needs `@` and the step '
+                f'where it ends, as in 25@1000,50@3000,100, but got `{text}`.'
             )
         schedules.append(_parse_piece(piece))
         boundaries.append(_parse_number(boundary, text))
@@ -356,7 +359,7 @@ def parse(text: str) -> Schedule:
 def check_range(
     name: str, schedule: Schedule, steps: int, high: float = math.inf
 ) -> Schedule:
-    """Returns a schedule whose values are from 0 to `high`.
+    """Returns the schedule if its values are from 0 to `high`.
 
     >>> schedule = check_range('rate', linear(1.0, 0.0, steps=4), steps=10)
     >>> check_range('rate', linear(1.0, -1.0, steps=4), steps=10)
@@ -364,13 +367,13 @@ def check_range(
     ValueError: `rate` is -0.5 at step 3, but must be from 0 up.
 
     Args:
-      name: What it is called, for the error.
-      schedule: The schedule.
-      steps: The last step; where there are very many, not all are looked at.
-      high: The largest value that is allowed.
+        name: What it is called, for the error.
+        schedule: The schedule.
+        steps: The last step; of very many steps, only some are checked.
+        high: The largest value that is allowed.
 
     Raises:
-      ValueError: if a value is out of range, naming the first.
+        ValueError: If a value is out of range; it names the first.
     """
     some = np.linspace(0, steps, min(steps, 100_000) + 1, dtype=np.int64)
     values = np.broadcast_to(schedule(some), some.shape)
@@ -429,16 +432,16 @@ def _usage(name):
 
 
 def _check_steps(steps):
-    """Raises unless there is a step to go."""
+    """Raises unless there is at least one step."""
     if not steps >= 1:
         raise ValueError(
-            f'A schedule needs `steps` of at least 1, but got {steps}. Use '
-            f'`constant` for a value that does not change.'
+            f'`steps` is {steps}, but must be at least 1. Use `constant` for a '
+            f'value that does not change.'
         )
 
 
 def _fraction(step, steps):
-    """Returns how much of the way is done, from 0 to 1."""
+    """Returns the share of the steps that are done, from 0 to 1."""
     return tf.clip_by_value(tf.cast(step, tf.float32) / steps, 0.0, 1.0)
 
 

@@ -8,6 +8,52 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfcharrnn.data import Dataset
+from tfcharrnn.training.replicas import Replicas
+
+
+class Carried:
+    """The state that training carries from batch to batch.
+
+    Attributes:
+        value: The state, each replica's rows apart; None before `enter`.
+    """
+
+    def __init__(self, model: Any):
+        """Begins from the zero state of a model.
+
+        Args:
+            model: Has `initial_state(batch_size)`.
+        """
+        self.value: Any = None
+        self._model = model
+        self._replicas = Replicas()
+        self._restored: list[np.ndarray] | None = None
+
+    def arrays(self) -> list[np.ndarray]:
+        """Returns the tensors, all rows together; empty before training."""
+        if self._restored is not None:
+            return self._restored
+        return [] if self.value is None else self._replicas.gather(self.value)
+
+    def reset(self, arrays: list[np.ndarray] | None = None) -> None:
+        """Goes on from what `arrays` returned; None: from the zero state."""
+        self.value, self._restored = None, arrays
+
+    def enter(self, dataset: Dataset) -> None:
+        """Makes `value` ready for the batches of a dataset.
+
+        Raises:
+            ValueError: If the rows cannot be shared, or the restored state
+                has others.
+        """
+        if self.value is None:
+            self._replicas.check_rows(dataset)
+            state = self._model.initial_state(dataset.batch_size)
+            state = lay_out(self._restored or (), state)
+            self.value = self._replicas.scatter(state)
+        self._restored = None
+
 
 def reset_rows(model: Any, state: Any, reset: tf.Tensor) -> Any:
     """Puts the zero state where a row begins a new text.

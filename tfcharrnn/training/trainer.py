@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import math
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfcharrnn import checks
 from tfcharrnn.data import Batch, Continuable, Dataset
 from tfcharrnn.nn.dropout import Noise
-from tfcharrnn.training import losses, states
-from tfcharrnn.training.averages import Averages
+from tfcharrnn.training import loop, losses, states, updates
 from tfcharrnn.training.evaluator import Evaluator
-from tfcharrnn.training.metrics import Layout, Metrics, Pairs, Sums, Windows
+from tfcharrnn.training.metrics import Metrics, Pairs, Sums, Windows
 from tfcharrnn.training.record import Record
-from tfcharrnn.training.replicas import (
-    Replicas,
-    replica_id,
-    sum_over_replicas,
-)
+from tfcharrnn.training.replicas import Replicas, replica_id, same_on_all
 from tfcharrnn.training.schedules import Schedule
 
 Callback = Callable[['Trainer', Metrics], None]
-
-# A compiled call makes as many steps as take about this long: Python is then
-# out of the way, and Ctrl-C is still answered soon.
-_SECONDS_PER_LOOP = 0.5
-_MAX_STEPS_PER_LOOP = 1024
-
-# Where one of these is not finite, the step is not made.
-_FINITE = ('loss', 'gradient_norm')
 
 
 class Trainer:
@@ -46,10 +30,9 @@ class Trainer:
             update the weights by the clipped gradient of loss
 
     The trainer holds the step, the state and a record. A `Checkpointer` saves
-    all three, so that training that was cut off goes on bit for bit. It trains
-    on one dataset; several, one after the other, are the stages of a
-    curriculum: see `curricula.train`. The model is anything that has
-    `__call__(inputs, state, training)`, `initial_state(batch_size)` and
+    all three, so a run that was killed goes on bit for bit. It trains on one
+    dataset; for several in turn see `curricula.train`. The model is anything
+    with `__call__(inputs, state, training)`, `initial_state(batch_size)` and
     `trainable_variables`.
 
         >>> from tfcharrnn import CharRNN, data
@@ -58,24 +41,23 @@ class Trainer:
         >>> text = np.tile([0, 1, 2], 100)
         >>> dataset = data.sequences(text, seq_length=10, batch_size=4)
         >>> metrics = trainer.train(dataset, steps=20)
-        >>> trainer.step
-        20
-        >>> trainer.evaluate(dataset)['accuracy'] > 0.9
-        True
+        >>> trainer.step, trainer.evaluate(dataset)['accuracy'] > 0.9
+        (20, True)
 
-    Make it, like model and optimizer, inside of `strategy.scope()` to train on
-    several devices: each trains its share of the rows, and the gradient is
+    To train on several devices, make it inside `strategy.scope()`, like model
+    and optimizer. Each device trains on its share of the rows; the gradient is
     that of the whole batch.
 
     Attributes:
         model: The model.
         optimizer: The Keras optimizer.
-        dataset: What it trains on; None before the first step, and after a
-            checkpoint was restored.
-        record: What a restart must know, where in the dataset training stands
-            among it. Callbacks of your own keep theirs in `record.notes`.
+        dataset: What it trains on; None before the first step and after
+            `restore`.
+        record: What a restart must know, such as where in the dataset training
+            stands. Your own callbacks keep values in `record.notes`.
+        windows: The metrics since the last call of each periodic callback.
         averages: The moving averages of the weights; see `Averages`.
-        replicas: What shares the rows of a batch among devices.
+        replicas: Shares the rows of a batch among devices.
         stop_training: A callback sets it to True to stop training.
     """
 
@@ -110,41 +92,23 @@ class Trainer:
             ValueError: If `clip_norm` or `steps_per_loop` is not positive, or
                 `average` not below 1.
         """
-        if clip_norm is not None:
-            clip_norm = checks.number('clip_norm', clip_norm, above=0.0)
-        if steps_per_loop is not None:
-            checks.whole_number('steps_per_loop', steps_per_loop)
         self.model = model
         self.optimizer = optimizer
-        self.record = Record()
         self.dataset: Dataset | None = None
-        self.stop_training = False
-        self.replicas = Replicas()
-        self.averages = Averages(model, average)
+        self.record = Record()
         self.windows = Windows()
-        self.step_variable = tf.Variable(
-            0,
-            dtype=tf.int64,
-            trainable=False,
-            name='step',
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        )
-        self._clip_norm = clip_norm
+        self.replicas = Replicas()
+        self.stop_training = False
+        self.step_variable = same_on_all(0, tf.int64, 'step')
         self._dropout_schedule = dropout_schedule
-        self._steps_per_loop = steps_per_loop
-        self._fitting_steps = 0  # How many fit in a call; 0: not known yet.
         self._seed = seed
-        self._state: Any = None
-        self._restored_state: list[np.ndarray] | None = None
-        self._layout = Layout()
+        self._carried = states.Carried(model)
+        self._updates = updates.Updates(
+            model, optimizer, clip_norm=clip_norm, average=average
+        )
+        self.averages = self._updates.averages
+        self._loop = loop.Loop(self._step, steps_per_loop)
         self._evaluator = Evaluator(model, self.compute_loss)
-        optimizer.build(model.trainable_variables)
-        # Compiled, an optimizer passes over the weights once, not ten times.
-        # Among replicas it has to wait for the others, which no function can.
-        if not tf.distribute.has_strategy():
-            self._update = tf.function(
-                self._update, autograph=False, jit_compile=True
-            )
 
     @property
     def step(self) -> int:
@@ -184,26 +148,33 @@ class Trainer:
 
         Raises:
             FloatingPointError: If a loss or the norm of a gradient is not
-                finite; it names the step, which was not made.
-            ValueError: If the restored state does not fit `dataset`, or it is
-                another one than before.
+                finite; it names the step, which was skipped.
+            ValueError: If `dataset` is another one than before, or the
+                restored state does not fit it.
         """
-        callbacks = [(getattr(c, 'call_every', None), c) for c in callbacks]
+        calls = [(getattr(c, 'call_every', None), c) for c in callbacks]
+        periods = {period for period, _ in calls if period}
         self.stop_training = False
         iterator, whole = None, Sums()
         while self.step < steps and not self.stop_training:
             if iterator is None:
                 self._enter(dataset)
                 # Another period would lack the steps that are made now.
-                self.windows.keep(p for p, _ in callbacks if p)
+                self.windows.keep(periods)
                 place = self.record.place
                 iterator = self.replicas.iterate(
                     dataset, place.position, place.num_read
                 )
-            pairs = self._run_loop(iterator, self._next_loop(steps, callbacks))
-            for each in pairs:
-                whole.add(each)
-            self._call(callbacks, pairs)
+            size = self._loop.size(self.step, steps, periods)
+            pairs = self._loop.run(iterator, self._carried, size)
+            error = loop.not_finite(pairs[-1], self.step)
+            made = pairs[:-1] if error else pairs
+            self.record.place.position += len(made)
+            whole.add_all(made)
+            if made:
+                self._call(calls, made)
+            if error:
+                raise error
             if until is not None and until():
                 break
         return self._means(whole)
@@ -211,30 +182,30 @@ class Trainer:
     def begin(self, dataset: Dataset, after: Dataset | None = None) -> None:
         """Turns to another dataset.
 
-        Its rows and their states go on where they are if `dataset` has the
-        rows of the one before, as two `data.sequences` of a text with the same
-        `batch_size` have. Else it starts at its beginning, from the zero state.
+        Rows and states go on where they are if `dataset` has the rows of the
+        one before, as two `data.sequences` of a text with the same `batch_size`
+        have. Otherwise it starts at its beginning, from the zero state.
 
         Args:
             dataset: What to train on next.
             after: The dataset before it; None: the one trained on.
         """
-        place, after = self.record.place, after or self.dataset
-        num_read = 0
+        place, num_read = self.record.place, 0
+        if after is None:
+            after = self.dataset
         if after is not None and isinstance(dataset, Continuable):
             num_read = dataset.num_read_after(
                 after, place.position, place.num_read
             )
         if not num_read:
-            self._state = self._restored_state = None
+            self._carried.reset()
         place.position, place.num_read = 0, num_read
         self.dataset = dataset
 
     def evaluate(self, dataset: Dataset) -> Metrics:
-        """Measures the model over one pass, with a state of its own.
+        """Measures the model over one pass; training stays as it is.
 
-        Where weights are averaged, it measures the averages. Nothing that
-        training goes on from is touched.
+        If weights are averaged, it measures the averages.
 
         Args:
             dataset: `data.Batches`, or anything like it (see `data.Dataset`).
@@ -246,13 +217,12 @@ class Trainer:
             return self._evaluator.evaluate(dataset)
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
-        """Puts the averages in the place of the weights, inside of `with`.
+        """Replaces the weights by their averages inside a `with` block.
 
         Without `average`, or before the first step, the weights stay.
         """
-        return (
-            self.averages.applied() if self.step else contextlib.nullcontext()
-        )
+        averages = self.averages
+        return averages.applied() if self.step else contextlib.nullcontext()
 
     def compute_loss(
         self, batch: Batch, state: Any, training: bool | Noise
@@ -275,7 +245,9 @@ class Trainer:
     def train_step(self, batch: Batch, state: Any) -> tuple[Pairs, Any]:
         """Makes one update; override it for another way to update.
 
-        It runs in graph mode, once for each replica.
+        It runs in graph mode, once for each replica. Update the weights by
+        `apply_gradients`, which skips gradients that are not finite; what else
+        you update, guard by `replicas.update_if`.
 
         Args:
             batch: The batch, or this replica's rows of it.
@@ -291,7 +263,7 @@ class Trainer:
 
     def compute_gradients(
         self, batch: Batch, state: Any
-    ) -> tuple[Pairs, list[tf.Tensor | None], Any]:
+    ) -> tuple[Pairs, updates.Gradients, Any]:
         """Differentiates the mean loss of the batch; for a `train_step`.
 
         Called twice in a step, it draws the same dropout twice.
@@ -305,18 +277,19 @@ class Trainer:
             replica's share of the gradient for each trainable variable, whose
             sum is the gradient; and the state after the batch.
         """
-        with tf.GradientTape() as tape:
-            pairs, state = self.compute_loss(batch, state, self._noise())
-            pairs_of_all = sum_over_replicas(pairs)
-            count = tf.maximum(pairs_of_all['loss'][1], 1.0)
-            loss = pairs['loss'][0] / count
-        gradients = tape.gradient(loss, self.model.trainable_variables)
-        return pairs_of_all, _dense(gradients), state
+        schedule = self._dropout_schedule
+        share = None if schedule is None else schedule(self.step_variable)
+        noise = Noise(self.step_seed(), share)
+        return updates.differentiate(
+            lambda: self.compute_loss(batch, state, noise),
+            self.model.trainable_variables,
+        )
 
-    def apply_gradients(self, gradients: list[tf.Tensor | None]) -> tf.Tensor:
+    def apply_gradients(self, gradients: updates.Gradients) -> tf.Tensor:
         """Updates the weights by the sum of the replicas' gradients, clipped.
 
-        Where the sum is not finite, it updates nothing.
+        If the sum is not finite, it updates nothing. It never is if the loss
+        in `compute_gradients` was not.
 
         Args:
             gradients: One for each trainable variable of the model.
@@ -324,23 +297,14 @@ class Trainer:
         Returns:
             The norm of the sum before clipping, a scalar.
         """
-        gradients = sum_over_replicas(_dense(gradients))
-        norm = tf.linalg.global_norm(gradients)
-        # Keras adds up over the replicas once more.
-        scale = 1.0 / self.replicas.count
-        if self._clip_norm:
-            scale *= self._clip_norm / tf.maximum(norm, self._clip_norm)
-        self.replicas.update_if(
-            tf.math.is_finite(norm), lambda: self._update(gradients, scale)
-        )
-        return norm
+        return self._updates.apply(gradients, self.step_variable)
 
     def step_seed(self) -> tf.Tensor:
         """Returns two integers that are a function of seed, step and replica.
 
         For the random numbers of a step, in graph mode.
         """
-        fold_in = tf.random.experimental.stateless_fold_in
+        fold_in: Any = tf.random.fold_in  # Its stub is wrong.
         seed = tf.constant([self._seed & 0x7FFFFFFF, self._seed >> 31])
         seed = fold_in(seed, self.step_variable)
         return fold_in(seed, replica_id())
@@ -348,17 +312,14 @@ class Trainer:
     def metrics_since(self, period: int) -> Metrics:
         """Returns the metrics since the last multiple of a callback's period.
 
-        For what is to be told at a step that is no multiple, the last. Empty
-        if there was no step since, or no callback has this period.
+        For reports at the last step, when it is no multiple. Empty if there
+        was no step since, or no callback has this period.
         """
         return self._means(self.windows.since(period))
 
     def state_arrays(self) -> list[np.ndarray]:
         """Returns the state: arrays with one row for each row of the batch."""
-        if self._restored_state is not None:
-            return self._restored_state
-        # None of both: nothing was trained yet.
-        return [] if self._state is None else self.replicas.gather(self._state)
+        return self._carried.arrays()
 
     def restore(
         self, record: Record, windows: Windows, state: list[np.ndarray]
@@ -371,83 +332,36 @@ class Trainer:
             state: As `state_arrays` returned it.
         """
         self.record, self.windows = record, windows
-        self._restored_state = state
-        self.dataset = self._state = None
+        self._carried.reset(state)
+        self.dataset = None
 
-    def _noise(self) -> Noise:
-        share = None
-        if self._dropout_schedule is not None:
-            share = self._dropout_schedule(self.step_variable)
-        return Noise(self.step_seed(), share)
-
-    def _update(self, gradients, scale):
-        gradients = [g if g is None else g * scale for g in gradients]
-        variables = self.model.trainable_variables
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        self.averages.update(self.step_variable)
+    def _step(self, batch, state):
+        """Makes a step, or leaves all as it is if it is not finite."""
+        before = state
+        state = states.reset_rows(self.model, state, batch.reset)
+        pairs, state = self.train_step(batch, state)
+        finite = loop.is_finite(pairs)
+        self.step_variable.assign_add(tf.cast(finite, tf.int64))
+        return pairs, finite, states.keep_where(finite, state, before)
 
     def _enter(self, dataset):
         """Makes the state ready to go on in a dataset."""
         if self.dataset is not None and self.dataset is not dataset:
             raise ValueError(
                 'The trainer was given another dataset than before. Make both '
-                'stages of a curriculum, `curricula.train(trainer, [Stage(a, '
-                'steps=100), Stage(b, steps=200)])`, which can be started '
-                'again; or call `trainer.begin(b)` first.'
+                'the stages of a curriculum, `curricula.train(trainer, [Stage('
+                'a, steps=100), Stage(b)], 200)`, which a restart goes on '
+                'with; or call `trainer.begin(b)` first.'
             )
+        self._carried.enter(dataset)
         self.dataset = dataset
-        if self._state is None:
-            self.replicas.check_rows(dataset)
-            state = self.model.initial_state(dataset.batch_size)
-            state = states.lay_out(self._restored_state or (), state)
-            self._state = self.replicas.scatter(state)
-        self._restored_state = None
 
-    def _next_loop(self, steps, callbacks):
-        """Returns how many steps to make before Python is needed again."""
-        step = self.step
-        size = self._steps_per_loop or max(1, self._fitting_steps)
-        until = [steps - step]
-        until += [period - step % period for period, _ in callbacks if period]
-        return math.ceil(min(size, *until))
-
-    def _run_loop(self, iterator, num_steps):
-        """Makes steps; returns the pairs of each."""
-        first, start = self.step, time.perf_counter()
-        try:
-            vectors, self._state = self._train_loop(
-                iterator, self._state, tf.constant(num_steps)
-            )
-        except tf.errors.InvalidArgumentError as error:
-            if 'The gradient is not finite' not in str(error):
-                raise
-            raise _not_finite('gradient_norm', math.nan, self.step) from error
-        all_pairs = self._layout.unpack(vectors)
-        seconds = (time.perf_counter() - start) / len(all_pairs)
-        self.record.place.position += self.step - first
-        for name in _FINITE:
-            total, count = all_pairs[-1].get(name, (0.0, 1.0))
-            if not math.isfinite(total):
-                raise _not_finite(name, total / count, self.step)
-        if self._fitting_steps:
-            fitting = min(_SECONDS_PER_LOOP / seconds, _MAX_STEPS_PER_LOOP)
-            self._fitting_steps = min(2 * self._fitting_steps, int(fitting))
-        else:  # The first call has traced and compiled, and tells nothing.
-            self._fitting_steps = 1
-        for pairs in all_pairs:
-            pairs['seconds'] = (seconds, 1.0)
-        return all_pairs
-
-    def _call(self, callbacks, all_pairs):
+    def _call(self, calls, all_pairs):
         """Calls those that are due, with the metrics of their period."""
-        periods = {period for period, _ in callbacks if period}
-        due = dict(self.windows.add(all_pairs, periods, self.step))
-        if any(period is None for period, _ in callbacks):
-            due[None] = Sums()
-            for pairs in all_pairs:
-                due[None].add(pairs)
-        metrics = {period: self._means(sums) for period, sums in due.items()}
-        for period, callback in callbacks:
+        periods = {period for period, _ in calls}
+        due = self.windows.add(all_pairs, periods, self.step)
+        metrics = {period: self._means(sums) for period, sums in due}
+        for period, callback in calls:
             if period in metrics:
                 callback(self, metrics[period])
 
@@ -457,48 +371,3 @@ class Trainer:
             rate = tf.convert_to_tensor(self.optimizer.learning_rate)
             metrics['learning_rate'] = float(rate)
         return metrics
-
-    @tf.function(autograph=False)
-    def _train_loop(self, iterator, state, num_steps):
-        """Makes steps: `num_steps`, or up to one that is not finite."""
-
-        def step(batch, state):
-            before = state
-            state = states.reset_rows(self.model, state, batch.reset)
-            pairs, state = self.train_step(batch, state)
-            sums = [pairs[name][0] for name in _FINITE if name in pairs]
-            finite = tf.reduce_all(tf.math.is_finite(sums))
-            self.step_variable.assign_add(tf.cast(finite, tf.int64))
-            state = states.keep_where(finite, state, before)
-            return (self._layout.pack(pairs), finite), state
-
-        def body(i, state, _, vectors):
-            batch = iterator.get_next()
-            (vector, finite), state = self.replicas.run(step, batch, state)
-            return i + 1, state, finite, vectors.write(i, vector)
-
-        vectors = tf.TensorArray(tf.float32, 0, True, element_shape=[None])
-        _, state, _, vectors = tf.while_loop(
-            lambda i, state, finite, _: (i < num_steps) & finite,
-            body,
-            (0, state, True, vectors),
-            parallel_iterations=1,
-        )
-        return vectors.stack(), state
-
-
-def _not_finite(name: str, value: float, step: int) -> FloatingPointError:
-    return FloatingPointError(
-        f'The {name} became {value} at step {step + 1}, which was not made: '
-        f'the weights are those of step {step}. Go on from the last checkpoint '
-        'with a smaller learning rate (assigned after `restore`, which brings '
-        'back the old one), or with `clip_norm`.'
-    )
-
-
-def _dense(gradients):
-    """Adds up the rows of sparse gradients that are of one character.
-
-    Keras' optimizers would square them before.
-    """
-    return [g if g is None else tf.convert_to_tensor(g) for g in gradients]
