@@ -84,7 +84,7 @@ def imported_of_ours(tree):
     """Yields what is imported of the package, such as `nn.cells.GRU`."""
     for name in imported(tree):
         package, _, rest = name.partition('.')
-        if package == 'tfcharrnn':
+        if package == 'tfcharrnn' and rest != '__version__':
             yield rest
 
 

@@ -21,174 +21,134 @@ A model of lines (--lines or --csv_column in training) writes one line, and the
 text ends with it unless --stop says otherwise.
 """
 
+from __future__ import annotations
+
+import dataclasses
 import secrets
 import sys
 
-from absl import flags
-
-from tfcharrnn import commands
-
-# Not the global flags, so that several commands can be imported side by side.
-FLAGS = flags.FlagValues()
-
-MODEL_DIR = flags.DEFINE_string(
-    'model_dir',
-    None,
-    'The directory that tfcharrnn.train wrote. Required.',
-    flag_values=FLAGS,
-)
-CHECKPOINT = flags.DEFINE_string(
-    'checkpoint',
-    'latest',
-    'latest, best (on validation), or the path of a checkpoint.',
-    flag_values=FLAGS,
-)
-PROMPT = flags.DEFINE_string(
-    'prompt',
-    None,
-    'The beginning of the text; \\n is a newline, \\t a tab, \\\\ a backslash. '
-    'Without a prompt the model writes what follows a newline.',
-    flag_values=FLAGS,
-)
-PROMPT_FILE = flags.DEFINE_string(
-    'prompt_file',
-    None,
-    'A UTF-8 file with the prompt, used unchanged, with its last newline; '
-    '- is standard input.',
-    flag_values=FLAGS,
-)
-LENGTH = flags.DEFINE_integer(
-    'length',
-    500,
-    'How many characters to write after the prompt, at most.',
-    lower_bound=0,
-    flag_values=FLAGS,
-)
-TEMPERATURE = flags.DEFINE_list(
-    'temperature',
-    ['1.0'],
-    "0 is greedy, 1 samples the model's distribution, higher is more random; "
-    'or several, separated by commas.',
-    flag_values=FLAGS,
-)
-TOP_K = flags.DEFINE_integer(
-    'top_k',
-    None,
-    'Draw from this many of the most probable characters only.',
-    lower_bound=1,
-    flag_values=FLAGS,
-)
-TOP_P = flags.DEFINE_float(
-    'top_p',
-    None,
-    'Draw from the most probable characters that together have this '
-    'probability only.',
-    lower_bound=0.0,
-    upper_bound=1.0,
-    flag_values=FLAGS,
-)
-STOP = flags.DEFINE_string(
-    'stop',
-    None,
-    'End the text before this string when the model writes it; \\n, \\t and '
-    '\\\\ as in --prompt.',
-    flag_values=FLAGS,
-)
-NUM_SAMPLES = flags.DEFINE_integer(
-    'num_samples',
-    1,
-    'How many different texts to write, each under a heading.',
-    lower_bound=1,
-    flag_values=FLAGS,
-)
-SEED = flags.DEFINE_integer(
-    'seed',
-    None,
-    'The same seed writes the same text. The default is a random seed, which '
-    'is reported on standard error.',
-    flag_values=FLAGS,
-)
-
-flags.register_validator(
-    'model_dir',
-    bool,
-    message='Give the directory of a trained model',
-    flag_values=FLAGS,
-)
-flags.register_multi_flags_validator(
-    ['prompt', 'prompt_file'],
-    lambda given: None in given.values(),
-    message='Give a prompt or a file with one, not both',
-    flag_values=FLAGS,
-)
+from tfcharrnn import commands, fields, startup
 
 
-@flags.validator(
-    'temperature',
-    message='Give a number, or several separated by commas',
-    flag_values=FLAGS,
-)
-def _are_numbers(values):
-    try:
-        return bool([float(value) for value in values])
-    except ValueError:
-        return False
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GenerateConfig(fields.Settings):
+    """What is written; see `Generator.generate`."""
+
+    model_dir: str | None = fields.text(
+        None, 'The directory that tfcharrnn.train wrote. Required.'
+    )
+    checkpoint: str = fields.text(
+        'latest', 'latest, best (on validation), or the path of a checkpoint.'
+    )
+    prompt: str | None = fields.text(
+        None,
+        r'The beginning of the text; \n is a newline, \t a tab, \\ a '
+        'backslash. Without a prompt the model writes what follows a newline.',
+        escaped=True,
+    )
+    prompt_file: str | None = fields.text(
+        None,
+        'A UTF-8 file with the prompt, used unchanged, with its last newline; '
+        '- is standard input.',
+    )
+    length: int = fields.whole(
+        500, 'How many characters to write after the prompt, at most.', low=0
+    )
+    temperature: tuple[float, ...] = fields.numbers(
+        (1.0,),
+        "0 is greedy, 1 samples the model's distribution, higher is more "
+        'random; or several, separated by commas.',
+    )
+    top_k: int | None = fields.whole(
+        None, 'Draws from this many of the most probable characters only.'
+    )
+    top_p: float | None = fields.number(
+        None,
+        'Draws from the most probable characters that together have this '
+        'probability only.',
+        above=0.0,
+        high=1.0,
+    )
+    stop: str | None = fields.text(
+        None,
+        r'Ends the text before this string when the model writes it; \n, \t '
+        r'and \\ as in --prompt.',
+        escaped=True,
+    )
+    num_samples: int = fields.whole(
+        1, 'How many different texts to write, each under a heading.'
+    )
+    seed: int | None = fields.whole(
+        None,
+        'The same seed writes the same text. The default is a random seed, '
+        'which is reported on standard error.',
+        low=-(1 << 63),
+        high=(1 << 63) - 1,
+    )
+
+    def check_together(self) -> None:
+        """Refuses settings that contradict each other."""
+        if not self.model_dir:
+            raise ValueError('Give the `model_dir` of a trained model.')
+        if self.prompt is not None and self.prompt_file is not None:
+            raise ValueError(
+                'Give a `prompt`, or a `prompt_file` with one, not both.'
+            )
+
+
+FLAGS = commands.define(GenerateConfig)
 
 
 def main() -> None:
     """Writes the texts that the flags ask for."""
-    prompt = _read_prompt()
-    seed = secrets.randbits(32) if SEED.value is None else SEED.value
-    if NUM_SAMPLES.value == 1:
-        commands.set_threads()
-    commands.import_tensorflow()
+    config = GenerateConfig(**commands.given(FLAGS))
+    prompt = config.prompt or ''
+    if config.prompt_file is not None:
+        prompt = _read_prompt(config.prompt_file)
+    seed = secrets.randbits(32) if config.seed is None else config.seed
+    if config.num_samples == 1:
+        startup.set_threads()
+    startup.import_tensorflow()
     from tfcharrnn.generation.generator import Generator
 
-    assert MODEL_DIR.value is not None  # Its validator has refused that.
-    generator = Generator.from_checkpoint(MODEL_DIR.value, CHECKPOINT.value)
-    stop = None if STOP.value is None else commands.unescape(STOP.value)
-    num_blocks = len(TEMPERATURE.value) * NUM_SAMPLES.value
-    for temperature in TEMPERATURE.value:
-        texts = _write(
-            generator,
-            prompt,
-            temperature=float(temperature),
-            top_k=TOP_K.value,
-            top_p=TOP_P.value,
-            stop=stop,
-            seed=seed,
-        )
+    generator = Generator.from_checkpoint(config.model_dir, config.checkpoint)
+    for temperature in config.temperature:
+        texts = _write(generator, config, prompt, temperature, seed)
         for number, text in enumerate(texts, 1):
-            if num_blocks > 1:
-                print(_heading(temperature, number))
+            if len(config.temperature) * config.num_samples > 1:
+                print(_heading(config, temperature, number))
             for piece in text:
                 print(piece, end='', flush=True)
             print(flush=True)
-    if SEED.value is None:
+    if config.seed is None:
         sys.stderr.write(f'To write this again: --seed={seed}\n')
 
 
-def _write(generator, prompt, **keywords):
+def _write(generator, config, prompt, temperature, seed):
     """Returns texts, each as an iterable of its pieces."""
-    if NUM_SAMPLES.value == 1:
-        return [generator.stream(prompt, LENGTH.value, **keywords)]
+    keywords = {
+        'temperature': temperature,
+        'top_k': config.top_k,
+        'top_p': config.top_p,
+        'stop': config.stop,
+        'seed': seed,
+    }
+    if config.num_samples == 1:
+        return [generator.stream(prompt, config.length, **keywords)]
     texts = generator.generate(
-        prompt, LENGTH.value, num_samples=NUM_SAMPLES.value, **keywords
+        prompt, config.length, num_samples=config.num_samples, **keywords
     )
     return [[text] for text in texts]
 
 
-def _heading(temperature, number):
+def _heading(config, temperature, number):
     heading = f'temperature {temperature}'
-    if NUM_SAMPLES.value > 1:
-        heading += f', sample {number} of {NUM_SAMPLES.value}'
+    if config.num_samples > 1:
+        heading += f', sample {number} of {config.num_samples}'
     return f'----- {heading} -----'
 
 
-def _read_prompt():
-    path = PROMPT_FILE.value
-    if path is None:
-        return commands.unescape(PROMPT.value or '')
+def _read_prompt(path):
     if path == '-':
         data = sys.stdin.buffer.read()
     else:

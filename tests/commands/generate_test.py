@@ -215,7 +215,6 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         (['--prompt=abX'], "'X' at 2"),
         (['--stop=X'], "'X' at 0"),
         (['--stop='], '`stop`'),
-        (['--temperature=nan'], '`temperature`'),
     )
     def test_an_error_is_one_line_and_status_1(self, arguments, part):
         status, out, err = self.run_here(*arguments)
@@ -232,6 +231,7 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         (['--model_dir='], 'model_dir'),
         (['--prompt=a', '--prompt_file=b'], 'not both'),
         (['--temperature=warm'], 'temperature'),
+        (['--temperature=nan'], '`temperature`'),
         (['--temperature='], 'temperature'),
         (['--length=-1'], 'length'),
         (['--top_k=0'], 'top_k'),
@@ -264,8 +264,8 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         help_text = done.stdout.decode()
         self.assertStartsWith(help_text, generate.__doc__)
         self.assertLessEqual(max(map(len, help_text.splitlines())), 80)
-        for name in generate.FLAGS.flags_by_module_dict()['tfcharrnn.generate']:
-            self.assertIn(f'\n  --{name.name} ', help_text)
+        for name in {*generate.FLAGS} - {'verbosity'}:
+            self.assertIn(f'\n  --{name} ', help_text)
 
 
 if __name__ == '__main__':

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from tfcharrnn.benchmarking.settings import Task
+from tfcharrnn.config import CELLS
 from tfcharrnn.startup import import_tensorflow, set_threads
 
 OURS = 'tfcharrnn'
-_LAYERS = {'gru': 'GRU', 'lstm': 'LSTM'}  # The name in Keras and in PyTorch.
 _BATCHES = 64  # In the text.
 
 Turns = Iterator[Any]
@@ -278,7 +278,7 @@ def keras_model(tf: ModuleType, s: Task) -> Any:
     if s.precision == 'bfloat16':
         keras.mixed_precision.set_global_policy('mixed_bfloat16')
     layer = functools.partial(
-        getattr(keras.layers, _LAYERS[s.cell]),
+        getattr(keras.layers, CELLS[s.cell].class_name),
         s.rnn_units,
         return_sequences=True,
         stateful=True,
@@ -302,7 +302,7 @@ def torch_model(torch: ModuleType, s: Task) -> tuple[Any, Callable[[], Any]]:
         def __init__(self):
             super().__init__()
             self.embedding = torch.nn.Embedding(s.vocab_size, s.embedding_dim)
-            self.recurrent = getattr(torch.nn, _LAYERS[s.cell])(
+            self.recurrent = getattr(torch.nn, CELLS[s.cell].class_name)(
                 s.embedding_dim, s.rnn_units, s.num_layers, batch_first=True
             )
             self.dense = torch.nn.Linear(s.rnn_units, s.vocab_size)

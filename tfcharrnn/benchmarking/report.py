@@ -17,8 +17,9 @@ from typing import Any
 from tfcharrnn import __version__
 from tfcharrnn.benchmarking import timing
 from tfcharrnn.benchmarking.contenders import OURS
-from tfcharrnn.benchmarking.settings import GATES, Settings, Task
+from tfcharrnn.benchmarking.settings import Settings, Task
 from tfcharrnn.benchmarking.timing import Contender
+from tfcharrnn.config import CELLS
 
 
 def benchmark(
@@ -142,7 +143,7 @@ def flops_per_char(s: Task) -> int:
     23992320
     """
     inputs = [s.embedding_dim] + [s.rnn_units] * (s.num_layers - 1)
-    gates = GATES[s.cell] * s.rnn_units
+    gates = CELLS[s.cell].num_gates * s.rnn_units
     weights = sum(gates * (size + s.rnn_units) for size in inputs)
     return 6 * (weights + s.rnn_units * s.vocab_size)
 
