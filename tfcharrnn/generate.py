@@ -142,7 +142,7 @@ def _write(generator, config, prompt, temperature, seed):
 
 
 def _heading(config, temperature, number):
-    heading = f'temperature {temperature}'
+    heading = f'temperature {temperature:g}'
     if config.num_samples > 1:
         heading += f', sample {number} of {config.num_samples}'
     return f'----- {heading} -----'

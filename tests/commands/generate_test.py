@@ -123,7 +123,7 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(
             out,
             ''.join(
-                f'----- temperature 1.0, sample {number} of 2 -----\n{text}\n'
+                f'----- temperature 1, sample {number} of 2 -----\n{text}\n'
                 for number, text in enumerate(two, 1)
             ),
         )
