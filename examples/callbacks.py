@@ -1,15 +1,15 @@
-"""A callback of your own: any function of (trainer, metrics).
+"""A new callback: any function of (trainer, metrics).
 
     python examples/callbacks.py
 
-Two of them. A function notes the norm of the gradient; a class with a setting
-halves the learning rate when the validation loss has stopped falling. What
-they have to know after a restart they keep in `trainer.record.notes`, which is
-saved with the rest (the learning rate is the optimizer's, and saved, too):
-stop the program with Ctrl-C and start it again, and it ends in the same way.
+Here are two. A function records the norm of the gradient. A class with a
+setting halves the learning rate when the validation loss stops falling. Both
+keep what a restart needs in `trainer.record.notes`, which every checkpoint
+holds, beside the optimizer and its learning rate. So stop the program with
+Ctrl-C and run it again: the result is the same.
 
-Prints a line for each evaluation and each time the rate is halved, and at the
-end a little chart of the gradient's norm over all steps.
+Prints a line per evaluation, a line whenever the rate is halved, and at the end
+a small chart of the gradient's norm.
 """
 
 import math
@@ -17,14 +17,14 @@ import math
 from absl import flags
 
 import tfcharrnn
-from tfcharrnn import commands
+from tfcharrnn import commands, startup
 
-tf = commands.import_tensorflow()  # `import tensorflow as tf`, but quietly.
+tf = startup.import_tensorflow()  # `import tensorflow as tf`, quietly.
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string('corpus', 'python', 'A text file, or a named text.')
-flags.DEFINE_string('model_dir', 'runs/callbacks', 'Where the model is saved.')
-flags.DEFINE_integer('steps', 800, 'The last step.')
+flags.DEFINE_string('corpus', 'python', 'A text file or a named text.')
+flags.DEFINE_string('model_dir', 'runs/callbacks', 'Folder for the model.')
+flags.DEFINE_integer('steps', 800, 'The step to stop at.')
 flags.DEFINE_integer('eval_every', 20, 'Steps between evaluations.')
 flags.DEFINE_integer('seq_length', 50, 'Characters of a row.')
 flags.DEFINE_integer('rnn_units', 128, 'Units of the GRU.')
@@ -33,15 +33,15 @@ BARS = '▁▂▃▄▅▆▇█'
 
 
 def note_gradient_norm(trainer, metrics):
-    """Keeps the mean norm of the gradient since the last call."""
+    """Records the mean norm of the gradient since the last call."""
     norms = trainer.record.notes.setdefault('gradient_norms', [])
     norms.append(metrics['gradient_norm'])
 
 
 class HalveOnPlateau:
-    """Halves the learning rate after `patience` evaluations in vain.
+    """Halves the learning rate after `patience` evaluations without progress.
 
-    It uses 'valid_loss', so it comes after `Evaluate`; it changes the record,
+    It reads 'valid_loss', so it comes after `Evaluate`. It changes the record,
     so it comes before the checkpointer.
     """
 
@@ -64,7 +64,7 @@ class HalveOnPlateau:
 
 
 def chart(values):
-    """Draws values as bars of one character, on a logarithmic scale."""
+    """Draws each value as a bar, one character wide, on a log scale."""
     low, high = min(values), max(values)
     scale = (len(BARS) - 1) / (math.log(high / low) or 1.0)
     bars = [BARS[round(math.log(value / low) * scale)] for value in values]
@@ -79,7 +79,7 @@ def main():
     model = tfcharrnn.CharRNN(
         len(corpus.vocabulary), embedding_dim=32, rnn_units=FLAGS.rnn_units
     )
-    # The rate is too high on purpose: it brings the plateaus about.
+    # Too high on purpose, to provoke plateaus.
     trainer = tfcharrnn.Trainer(model, tf.keras.optimizers.Adam(0.03))
     checkpointer = tfcharrnn.Checkpointer(
         FLAGS.model_dir, trainer, corpus.vocabulary

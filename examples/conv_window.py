@@ -1,30 +1,31 @@
-"""A model that is no RNN: a convolution over a window of characters.
+"""A model without recurrence: a convolution over a window of characters.
 
     python examples/conv_window.py
 
     window -> one-hot -> Conv1D(128, kernel 5), ReLU -> mean over time -> Dense
 
-The trainer trains whatever has `__call__(inputs, state, training)`,
-`initial_state` and `trainable_variables`; this model has no state at all. A
-`Checkpointer` needs its `config`, `load_model` something that builds it from
-one. A `Generator` carries a state on, so here the state is the window itself.
+The trainer accepts any model with `__call__(inputs, state, training)`,
+`initial_state` and `trainable_variables`. This one has an empty state. The
+`Checkpointer` also needs its `config`, and `load_model` a function that builds
+the model from it. The `Generator` needs a state to carry: `Rereading` makes the
+window that state.
 
-The mean over time knows which 5 characters stand together in the window, but
-not where: so a short window predicts better than a long one. Prints the number
-of windows and of parameters, the losses after each pass in nats per character,
-and what the restored model writes.
+The mean over time discards where in the window 5 characters occur, so a short
+window predicts better than a long one. Prints the number of windows and of
+parameters, the losses after each pass in nats per character, and a sample from
+the restored model.
 """
 
 from absl import flags
 
 import tfcharrnn
-from tfcharrnn import commands
+from tfcharrnn import commands, startup
 
-tf = commands.import_tensorflow()  # `import tensorflow as tf`, but quietly.
+tf = startup.import_tensorflow()  # `import tensorflow as tf`, quietly.
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string('corpus', 'python', 'A text file, or a named text.')
-flags.DEFINE_string('model_dir', 'runs/conv', 'Where the model is saved.')
+flags.DEFINE_string('corpus', 'python', 'A text file or a named text.')
+flags.DEFINE_string('model_dir', 'runs/conv', 'Folder for the model.')
 flags.DEFINE_integer('maxlen', 10, 'Characters of a window.')
 flags.DEFINE_integer('filters', 128, 'Filters of the convolution.')
 flags.DEFINE_integer('epochs', 5, 'Passes over the windows.')
@@ -57,14 +58,14 @@ class ConvWindow(tf.Module):
         return ()
 
     def __call__(self, inputs, state, training=False):
-        del training  # There is no dropout.
+        del training  # No dropout.
         x = tf.nn.conv1d(
             tf.one_hot(inputs, self.vocab_size), self.filters, 1, 'VALID'
         )
         x = tf.reduce_mean(tf.nn.relu(x + self.filters_bias), axis=1)
         logits = x @ self.kernel + self.bias
-        # One prediction for each window. `data.windows` masks all positions
-        # but the last, so it does no harm that the others have it, too.
+        # One prediction per window, copied to every position: `data.windows`
+        # masks all of them but the last.
         shape = [*tf.unstack(tf.shape(inputs)), self.vocab_size]
         return tf.broadcast_to(logits[:, tf.newaxis], shape), state
 

@@ -1,30 +1,30 @@
-"""A cell of your own: write one step, pass the class.
+"""A new cell: write one step, pass the class.
 
     python examples/custom_cell.py
 
-The minimal gated unit (Zhou et al., arXiv 1603.09420) is a GRU with one gate
-instead of two, which decides what to forget and what to take up. The step
-below is all that it needs to be trained, saved and generated from. Prints the
+The minimal gated unit (Zhou et al., arXiv 1603.09420) is a GRU with a single
+gate, which decides both what to forget and what to take up. The step below is
+all the library needs to train it, save it and generate with it. Prints the
 number of parameters beside that of a GRU, the losses after each pass over the
-text, and a text that the restored model writes.
+text, and a sample from the restored model.
 """
 
 from absl import flags
 
 import tfcharrnn
-from tfcharrnn import commands
+from tfcharrnn import commands, startup
 
-tf = commands.import_tensorflow()  # `import tensorflow as tf`, but quietly.
+tf = startup.import_tensorflow()  # `import tensorflow as tf`, quietly.
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string('corpus', 'python', 'A text file, or a named text.')
-flags.DEFINE_string('model_dir', 'runs/mgu', 'Where the model is saved.')
+flags.DEFINE_string('corpus', 'python', 'A text file or a named text.')
+flags.DEFINE_string('model_dir', 'runs/mgu', 'Folder for the model.')
 flags.DEFINE_integer('epochs', 5, 'Passes over the text.')
 flags.DEFINE_integer('rnn_units', 256, 'Units of the cell.')
 
 
 class MinimalGatedUnit(tfcharrnn.RNNCell):
-    """One gate f: how much of each unit is forgotten, and written anew.
+    """One gate f: the share of each unit that is forgotten and rewritten.
 
     f  = sigmoid(x Wf + h Uf + bf)
     h~ = tanh(x Wh + (f * h) Uh + bh)
@@ -51,7 +51,7 @@ class MinimalGatedUnit(tfcharrnn.RNNCell):
 
 
 def build(**config):
-    """Makes the model from its config, in which a class is only a name."""
+    """Makes the model from its config, which holds only the class name."""
     return tfcharrnn.CharRNN(**{**config, 'cell': MinimalGatedUnit})
 
 
@@ -74,7 +74,7 @@ def main():
     gru = tfcharrnn.CharRNN(**config, cell='gru')
     print(
         f'{model.num_parameters:,} parameters; '
-        f'with a GRU there would be {gru.num_parameters:,}'
+        f'a GRU would have {gru.num_parameters:,}'
     )
 
     trainer = tfcharrnn.Trainer(
@@ -98,7 +98,7 @@ def main():
         ],
     )
 
-    # Nothing in a model_dir is executed, so the class is given once more.
+    # A model_dir holds no code, so pass the class again.
     generator = tfcharrnn.Generator.from_checkpoint(
         FLAGS.model_dir, build=build
     )

@@ -1,17 +1,16 @@
-"""Another objective, another update: override one method of the trainer.
+"""A new objective, a new update: override one method of the trainer.
 
     python examples/custom_train_step.py
 
-`compute_loss` says what is minimised; here, label smoothing (Szegedy et al.,
-arXiv 1512.00567). `train_step` says how; here, sharpness-aware minimisation
-(Foret et al., arXiv 2010.01412), whose gradient is not that of the weights but
-of the worst point near them. Each method stands alone, so the two combine.
+`compute_loss` is the objective: here, label smoothing (Szegedy et al., arXiv
+1512.00567). `train_step` is the update: here, sharpness-aware minimisation
+(Foret et al., arXiv 2010.01412), which takes the gradient at the worst point
+near the weights. The two methods are independent, so they combine.
 
-Both are for a model that learns its text by heart. So the text is a short one
-here, and the GRU reads it often, in all four ways, from the same weights on the
-same batches. Prints for each the losses in training (its own objective, the
-last pass over the text) and in validation (nats per character, without any
-smoothing), and the seconds that it took.
+Both counter overfitting, so the text here is short and the GRU reads it many
+times. All four trainers start from the same weights and see the same batches.
+Prints for each the training loss (its own objective, over the last pass), the
+validation loss (nats per character, without smoothing), and the seconds.
 """
 
 import time
@@ -19,20 +18,20 @@ import time
 from absl import flags
 
 import tfcharrnn
-from tfcharrnn import commands
+from tfcharrnn import commands, startup
 
-tf = commands.import_tensorflow()  # `import tensorflow as tf`, but quietly.
+tf = startup.import_tensorflow()  # `import tensorflow as tf`, quietly.
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string('corpus', 'python', 'A text file, or a named text.')
-flags.DEFINE_integer('num_chars', 50_000, 'How much of it to train on.')
+flags.DEFINE_string('corpus', 'python', 'A text file or a named text.')
+flags.DEFINE_integer('num_chars', 50_000, 'Characters to train on.')
 flags.DEFINE_integer('epochs', 8, 'Passes over the text.')
 flags.DEFINE_integer('seq_length', 50, 'Characters of a row.')
 flags.DEFINE_integer('rnn_units', 128, 'Units of the GRU.')
 
 
 class LabelSmoothing(tfcharrnn.Trainer):
-    """Expects each character with a little probability, never with none.
+    """Gives every character a small share of the target distribution.
 
     loss = (1 - smoothing) * cross-entropy with the target
                + smoothing * cross-entropy with the uniform distribution
@@ -41,7 +40,7 @@ class LabelSmoothing(tfcharrnn.Trainer):
     smoothing = 0.05
 
     def compute_loss(self, batch, state, training):
-        if training is False:  # A validation is to be compared with others.
+        if training is False:  # So that validation losses compare.
             return super().compute_loss(batch, state, training)
         logits, state = self.model(batch.inputs, state, training=training)
         total, count = tfcharrnn.losses.cross_entropy(
@@ -50,8 +49,8 @@ class LabelSmoothing(tfcharrnn.Trainer):
         uniform = -tf.reduce_mean(tf.nn.log_softmax(logits), axis=-1)
         uniform_total = tf.reduce_sum(tf.where(batch.mask, uniform, 0.0))
         smoothed = total + self.smoothing * (uniform_total - total)
-        # Sums and counts, which the trainer adds up and divides at the end.
-        # What is not the 'loss' is a metric of that name.
+        # Pairs (sum, count): the trainer adds them up and divides at the end.
+        # 'loss' is minimised, every other name is a metric.
         return {
             'loss': (smoothed, count),
             'cross_entropy': (total, count),
@@ -62,12 +61,12 @@ class LabelSmoothing(tfcharrnn.Trainer):
 
 
 class SharpnessAware(tfcharrnn.Trainer):
-    """Goes down by the gradient of the worst weights within a small radius.
+    """Descends by the gradient at the worst weights within a small radius.
 
     uphill  = radius * gradient(weights) / |gradient(weights)|
     weights = weights - update(gradient(weights + uphill))
 
-    So it takes two passes, for flat minima. It is written for one device.
+    It prefers flat minima, at the cost of two passes. For one device only.
     """
 
     radius = 0.05
@@ -80,7 +79,7 @@ class SharpnessAware(tfcharrnn.Trainer):
         for variable, gradient in zip(variables, gradients, strict=True):
             variable.assign_add(scale * gradient)
         _, gradients, _ = self.compute_gradients(batch, state)
-        # Back by assignment: adding and subtracting would leave an error.
+        # Assign, because subtracting would leave a rounding error.
         for variable, weight in zip(variables, weights, strict=True):
             variable.assign(weight)
         norm = self.apply_gradients(gradients)
@@ -101,7 +100,7 @@ def main():
     valid = tfcharrnn.data.sequences(corpus.valid, FLAGS.seq_length, 16)
     print('trainer         training  validation  seconds')
     for trainer_class in TRAINERS:
-        tf.keras.utils.set_random_seed(0)  # The same weights for all.
+        tf.keras.utils.set_random_seed(0)  # The same initial weights.
         model = tfcharrnn.CharRNN(
             len(corpus.vocabulary), embedding_dim=64, rnn_units=FLAGS.rnn_units
         )

@@ -1,4 +1,4 @@
-r"""Headlines: one text a line, each with a beginning and an end.
+r"""Headlines: one text per line, each with a beginning and an end.
 
     python examples/headlines.py --corpus=ag_news_test.csv --csv_column=2
     python examples/headlines.py --corpus=headlines.txt
@@ -8,28 +8,29 @@ The same as a command, for any lines:
     python -m tfcharrnn.train --corpus=ag_news_test.csv --csv_column=2 \
         --cell=lstm --rnn_units=128 --embedding_dim=0 --learning_rate=0.01
 
-`data.lines` makes a row of each line. The end of a line is the ordinary
-character '\n', so the model learns to end, and there is no padding id that it
-could ever write: what is past the end of a short line is masked. Lines of
-nearly the same length share a batch, so that is little. LSTM(128) on one-hot
-inputs, as in the lesson on generative networks of AI for Beginners.
+`data.lines` makes one row per line. A line ends with the ordinary character
+'\n', so the model learns where to end, and the generator stops there.
+Positions past the end of a short line are masked; no padding id exists that the
+model could write. Lines of similar length share a batch, which keeps padding
+small. The model is an LSTM(128) on one-hot inputs, as in the lesson on
+generative networks of AI for Beginners.
 
 Prints the numbers of lines and of parameters, the share of padding, and after
-each epoch the losses (nats per character) and a headline; at the end one for
-each of five beginnings, greedy and at five temperatures.
+each epoch the losses (nats per character) and a headline. At the end it
+completes five beginnings, greedily and at five temperatures.
 """
 
 from absl import flags
 
 import tfcharrnn
-from tfcharrnn import commands
+from tfcharrnn import commands, startup
 
-tf = commands.import_tensorflow()  # `import tensorflow as tf`, but quietly.
+tf = startup.import_tensorflow()  # `import tensorflow as tf`, quietly.
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('corpus', None, 'A text file or a CSV file.', required=True)
 flags.DEFINE_integer('csv_column', None, 'The column; the first one is 1.')
-flags.DEFINE_string('model_dir', 'runs/headlines', 'Where the model is saved.')
+flags.DEFINE_string('model_dir', 'runs/headlines', 'Folder for the model.')
 flags.DEFINE_integer('rnn_units', 128, 'Units of the LSTM.')
 flags.DEFINE_integer('epochs', 20, 'Passes over the headlines.')
 
@@ -51,7 +52,7 @@ def padding(batches):
 
 
 def complete(generator, prompt, temperature, seed):
-    """Writes a headline that begins with `prompt`, up to its end."""
+    """Writes one headline that begins with `prompt`."""
     return generator.generate(
         prompt, MAX_LENGTH, temperature=temperature, seed=seed
     )

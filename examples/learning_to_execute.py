@@ -12,19 +12,19 @@ the program prints (Zaremba and Sutskever, 2014, arXiv 1410.4615):
     print((b+7567))
     25011.
 
-Only the output counts, in the loss and in the accuracy. What is hard about the
-task is the number of digits (`--size`) and how many operations are put into
-each other (`--nesting`); a level is a pair of both, and the last level is what
-is to be learnt. The four strategies of the paper - the last level alone
-(none), level after level (naive), all alike (mix), both (combined) - are
-trained on equally many examples, over several seeds.
+Only the output counts, in the loss and in the accuracy. Two things make a
+program hard: the number of digits (`--size`) and the depth of nested operations
+(`--nesting`). A level is a pair of the two, and the last level is the goal. The
+paper has four strategies: the last level only (none), level after level
+(naive), all levels alike (mix), and half naive, half mix (combined). Each
+trains on the same number of examples, with several seeds.
 
-Simpler are the tasks addition, copy (write down the digits that were read) and
-reverse (the same, of digits read backwards).
+The other tasks are simpler: addition; copy, which writes the digits that were
+read; and reverse, which writes them from the last to the first.
 
-Prints a table over the seeds, validated on the last level, on programs that
-are not in training. With matplotlib there is a figure of the accuracy, too.
-Started again, it goes on where it stopped.
+Prints a table over the seeds, measured on held-out programs of the last level.
+With matplotlib, it also draws the accuracy. Run it again and it resumes where
+it stopped.
 """
 
 import functools
@@ -38,10 +38,10 @@ import numpy as np
 from absl import flags
 
 import tfcharrnn
-from tfcharrnn import commands, curricula
+from tfcharrnn import commands, curricula, startup
 from tfcharrnn.running import comparison
 
-tf = commands.import_tensorflow()  # `import tensorflow as tf`, but quietly.
+tf = startup.import_tensorflow()  # `import tensorflow as tf`, quietly.
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum(
@@ -49,20 +49,20 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_integer('size', 4, 'Digits of a number.', lower_bound=1)
 flags.DEFINE_integer(
-    'nesting', 2, 'Operations in each other; of programs.', lower_bound=1
+    'nesting', 2, 'Nested operations of a program.', lower_bound=1
 )
 flags.DEFINE_list('strategies', list(curricula.STRATEGIES), 'What to compare.')
-flags.DEFINE_list('seeds', ['0', '1', '2'], 'The seeds of each.')
+flags.DEFINE_list('seeds', ['0', '1', '2'], 'The seeds of each strategy.')
 flags.DEFINE_integer('steps', 3000, 'Steps of each run.')
 flags.DEFINE_integer('eval_every', 100, 'Steps between evaluations.')
-flags.DEFINE_float('enough', 0.95, 'The accuracy at which a level is left.')
+flags.DEFINE_float('enough', 0.95, 'The accuracy that ends a level.')
 flags.DEFINE_integer('batch_size', 64, 'Examples of a batch.')
 flags.DEFINE_integer('rnn_units', 128, 'Units of a layer of the LSTM.')
 flags.DEFINE_integer('num_layers', 2, 'Layers of the LSTM.')
-flags.DEFINE_string('model_dir', 'runs/execute', 'Where the runs are saved.')
+flags.DEFINE_string('model_dir', 'runs/execute', 'Folder for the runs.')
 
 CHARACTERS = '\n ()+-*:.<=>0123456789abcdefghijklmnopqrstuvwxyz'
-VARIABLES = 'abcdefghijklmnopqrstuvwyz'  # x counts in loops.
+VARIABLES = 'abcdefghijklmnopqrstuvwyz'  # x is the loop variable.
 COMPARISONS = {'<': operator.lt, '>': operator.gt}
 OPERATIONS = {
     '+': operator.add,
@@ -71,11 +71,11 @@ OPERATIONS = {
     **COMPARISONS,
 }
 VALID_BATCHES = 10
-WIDTH_STEP = 16  # Rows are padded to a multiple, for few shapes.
+WIDTH_STEP = 16  # Rows are padded to a multiple: few shapes to compile.
 
 
 def make_program(draw, size, nesting):
-    """Writes a program of numbers with `size` digits, and its end."""
+    """Writes a program whose numbers have `size` digits."""
     lines, free = [], draw.sample(VARIABLES, len(VARIABLES))
     value = number(draw, size)
     for _ in range(nesting):
@@ -104,7 +104,7 @@ def number(draw, size):
 
 
 class Parser:
-    """Reads the little language, and computes what its programs print.
+    """Runs programs of the little language.
 
     program     (line '\\n')*
     line        'print(' expression ')'
@@ -175,7 +175,7 @@ class Parser:
 
 
 def make_example(draw, task, size, nesting):
-    """Returns what is read and what is to be written."""
+    """Returns the text to read and the output to write."""
     if task == 'program':
         program = make_program(draw, size, nesting)
         return program, f'{Parser().run(program)}.'
@@ -187,12 +187,12 @@ def make_example(draw, task, size, nesting):
 
 
 def is_held_out(example):
-    """Whether it is for validation: a tenth of all, by a hash."""
+    """Whether an example is for validation: a tenth, by its hash."""
     return zlib.crc32(example[0].encode()) % 10 == 0
 
 
 def make_levels(task, size, nesting):
-    """Lists (size, nesting) from the easiest on: digits first, then depth."""
+    """Lists levels (size, nesting), easiest first: digits, then depth."""
     depths = range(1, nesting + 1) if task == 'program' else [1]
     return [
         (digits, depth) for depth in depths for digits in range(1, size + 1)
@@ -200,7 +200,7 @@ def make_levels(task, size, nesting):
 
 
 def make_rows(vocabulary, examples):
-    """Lays examples out as arrays: inputs, targets, mask."""
+    """Makes arrays of examples: inputs, targets, mask."""
     texts = [vocabulary.encode(''.join(example)) for example in examples]
     width = max(map(len, texts)) - 1
     width = -(-width // WIDTH_STEP) * WIDTH_STEP
@@ -216,8 +216,8 @@ def make_rows(vocabulary, examples):
 def make_batches(vocabulary, levels, length, weights, seed, held_out=False):
     """Makes batches of examples whose levels are drawn by weights.
 
-    Batch number `position` is a function of the seed and the position, so a
-    run that was stopped goes on with the same examples.
+    A batch is a function of the seed and its position, so a run that was
+    stopped resumes with the same examples.
     """
     batch_size = FLAGS.batch_size
 
@@ -227,7 +227,7 @@ def make_batches(vocabulary, levels, length, weights, seed, held_out=False):
             example = make_example(draw, FLAGS.task, *level)
             if is_held_out(example) == held_out:
                 break
-        return example  # Of a level with few, whatever it is.
+        return example  # A small level may lack such examples.
 
     def draw_rows(position):
         draw = random.Random(f'{seed} {held_out} {position}')
@@ -235,10 +235,10 @@ def make_batches(vocabulary, levels, length, weights, seed, held_out=False):
         return make_rows(vocabulary, examples)
 
     def one_pass(pass_number, start):
-        def make_batch(place):
+        def make_batch(index):
             rows = tf.numpy_function(
                 draw_rows,
-                [pass_number * length + place],
+                [pass_number * length + index],
                 [tf.int32, tf.int32, tf.bool],
             )
             rows = [tf.ensure_shape(row, [batch_size, None]) for row in rows]
@@ -258,7 +258,7 @@ def make_batches(vocabulary, levels, length, weights, seed, held_out=False):
 
 
 def run(strategy, seed, model_dir):
-    """Trains with one strategy, or goes on; measures as it goes."""
+    """Trains with one strategy, or resumes; evaluates on the way."""
     tf.keras.utils.set_random_seed(seed)
     vocabulary = tfcharrnn.Vocabulary(CHARACTERS)
     levels = make_levels(FLAGS.task, FLAGS.size, FLAGS.nesting)
@@ -282,7 +282,7 @@ def run(strategy, seed, model_dir):
         len(levels),
         until=lambda metrics: metrics['accuracy'] >= FLAGS.enough,
         every=FLAGS.eval_every,
-        # Whatever it takes, half of the steps are for the last level.
+        # At least half of the steps are for the last level.
         steps_per_level=max(1, FLAGS.steps // (2 * len(levels))),
     )
     last_level = np.eye(len(levels))[-1]
@@ -317,7 +317,7 @@ def main():
         folder, FLAGS.strategies, seeds, metric='valid_accuracy'
     )
     print(f'\n{table}')
-    print(f'Drawn {figure}' if figure else 'For the figure: matplotlib')
+    print(f'Drawn {figure}' if figure else 'Install matplotlib for a figure.')
 
 
 if __name__ == '__main__':

@@ -1,15 +1,14 @@
-"""What a neural model has to beat: an interpolated n-gram model, in NumPy.
+"""The baseline to beat: an interpolated n-gram model, in NumPy.
 
     python examples/ngram_baseline.py --corpus=shakespeare
 
-Witten-Bell interpolation (1991): after a context that was seen n times, with t
-different characters, the next longer order counts n times against t times the
-shorter one:
+Witten-Bell interpolation (1991). After a context that was seen n times, before
+t distinct characters, the longer order has weight n and the shorter one t:
 
     P(c | context) = (n(context c) + t(context) P(c | shorter context))
                      / (n(context) + t(context))
 
-Prints, for each order, the loss on the validation part in nats per character.
+Prints the validation loss of each order, in nats per character.
 """
 
 import numpy as np
@@ -19,13 +18,13 @@ import tfcharrnn
 from tfcharrnn import commands
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string('corpus', 'shakespeare', 'A text file, or a named text.')
+flags.DEFINE_string('corpus', 'shakespeare', 'A text file or a named text.')
 flags.DEFINE_integer('order', 8, 'Characters of the longest n-gram.', 1, 8)
 flags.DEFINE_bool('lowercase', False, 'Turns the text into lower case.')
 
 
 def encode_ngrams(ids, size, base):
-    """Numbers the n-gram that begins at each position."""
+    """Encodes the n-gram at each position as one integer."""
     codes = np.zeros(len(ids) - size + 1, np.uint64)
     for offset in range(size):
         codes *= np.uint64(base)
@@ -34,7 +33,7 @@ def encode_ngrams(ids, size, base):
 
 
 def count(codes, wanted):
-    """Counts how often each of the wanted codes is among the codes."""
+    """Counts how often each wanted code occurs among the codes."""
     distinct, counts = np.unique(codes, return_counts=True)
     place = np.minimum(np.searchsorted(distinct, wanted), len(distinct) - 1)
     return np.where(distinct[place] == wanted, counts[place], 0)
@@ -43,11 +42,11 @@ def count(codes, wanted):
 def losses(train, valid, base, order):
     """Yields the mean loss on `valid` for each order up to `order`.
 
-    The first characters of `valid` are not scored: they lack the context.
+    The first characters of `valid` lack context and are not scored.
     """
     probability = np.full(len(valid) - order + 1, 1.0 / base)
     for size in range(1, order + 1):
-        # All n-grams that end where the longest ones do.
+        # All orders score the same characters.
         grams = encode_ngrams(valid[order - size :], size, base)
         contexts = grams // np.uint64(base)
         seen = encode_ngrams(train, size, base)

@@ -1,19 +1,21 @@
-"""Chollet's LSTM: windows of a text, each to predict the one next character.
+"""Chollet's LSTM: each window of a text predicts one character.
 
     python examples/nietzsche_windows.py
     python examples/nietzsche_windows.py --valid_fraction=0.1 --reread
 
 From Deep Learning with Python, 8.1: text in lower case, a window every 3
 characters, one-hot inputs, LSTM(128), RMSprop 0.01, batches of 128. After each
-epoch it writes 400 characters at four temperatures, after a random window.
+epoch the model continues a random window by 400 characters, at four
+temperatures.
 
-The original reads the last `maxlen` characters anew for each next one. Here the
-state is carried on, which is one step instead of `maxlen`; --reread writes in
-both ways, with the same random numbers, so that texts and speeds compare.
+The original reads the last `maxlen` characters again for every new one. Here
+the state is carried, so a character takes one step instead of `maxlen`.
+--reread writes both ways, with the same random numbers, to compare texts and
+speeds.
 
 Prints the number of windows (200,285; 200,278 of 60 characters) and of
 parameters (102,585), and the losses of each epoch in nats per character. The
-book's, for windows of 60, in training (it has no validation):
+book's training losses, for windows of 60 (it has no validation):
 
     epoch     1       2       3      20      21      58      59
     loss   1.8413  1.5906  1.5139  1.3191  1.3147  1.2422  1.2392
@@ -25,25 +27,25 @@ import numpy as np
 from absl import flags
 
 import tfcharrnn
-from tfcharrnn import commands
+from tfcharrnn import commands, startup
 
-tf = commands.import_tensorflow()  # `import tensorflow as tf`, but quietly.
+tf = startup.import_tensorflow()  # `import tensorflow as tf`, quietly.
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string('corpus', 'nietzsche', 'A text file, or a named text.')
-flags.DEFINE_string('model_dir', 'runs/windows', 'Where the model is saved.')
+flags.DEFINE_string('corpus', 'nietzsche', 'A text file or a named text.')
+flags.DEFINE_string('model_dir', 'runs/windows', 'Folder for the model.')
 flags.DEFINE_integer('maxlen', 40, 'Characters of a window.')
 flags.DEFINE_integer('rnn_units', 128, 'Units of the LSTM.')
 flags.DEFINE_integer('epochs', 20, 'Passes over the windows.')
 flags.DEFINE_float('valid_fraction', 0.0, 'Share of the text to validate on.')
-flags.DEFINE_bool('reread', False, "Writes in the original's way, too.")
+flags.DEFINE_bool('reread', False, "Also writes in the original's way.")
 
 TEMPERATURES = (0.2, 0.5, 1.0, 1.2)
 LENGTH = 400
 
 
 class Write:
-    """Writes after a random window of the text: a callback."""
+    """A callback that continues a random window of the text."""
 
     def __init__(self, corpus, generators):
         self._corpus = corpus
@@ -83,8 +85,8 @@ def main():
         f'{len(corpus.vocabulary)} distinct; '
         f'{model.num_parameters:,} parameters'
     )
-    # The Keras of the book added 1e-8 to the root of the mean square, that of
-    # today adds `epsilon` under the root: its default would slow this down.
+    # The book's Keras added 1e-8 to the root of the mean square; today's adds
+    # `epsilon` under the root, where its default slows training down.
     optimizer = tf.keras.optimizers.RMSprop(0.01, epsilon=1e-16)
     trainer = tfcharrnn.Trainer(model, optimizer)
     checkpointer = tfcharrnn.Checkpointer(
@@ -98,7 +100,9 @@ def main():
             losses += f', validation {metrics["valid_loss"]:.4f}'
         print(f'epoch {trainer.step // len(train)}: {losses}', flush=True)
 
-    generators = {'carrying on': tfcharrnn.Generator(model, corpus.vocabulary)}
+    generators = {
+        'carried state': tfcharrnn.Generator(model, corpus.vocabulary)
+    }
     if FLAGS.reread:
         generators['re-reading'] = tfcharrnn.Generator(
             tfcharrnn.Rereading(model, FLAGS.maxlen),

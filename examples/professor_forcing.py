@@ -2,21 +2,20 @@
 
     python examples/professor_forcing.py
 
-A model that has only read true text meets, when it writes, texts of its own
-that are not quite like it. Professor forcing (Lamb et al., arXiv 1610.09038)
-makes it behave alike in both: a judge sees what the model predicts at each
-place, and learns to tell whether it reads or writes; the model learns to
-predict so that the judge cannot tell. It is a `train_step` of its own, and
-nothing in the library knows of it.
+A model trained on true text alone behaves differently when it reads its own.
+Professor forcing (Lamb et al., arXiv 1610.09038) makes it behave the same in
+both cases. A judge sees the model's predictions and learns to tell reading from
+writing; the model learns to fool the judge. All of this is one custom
+`train_step`; the library needs no change.
 
-What is written is sampled by the model, which needs no gradient; then the
-ordinary fast pass reads it once more, for the predictions and their gradient.
+The model first samples a text, without gradient. Then the ordinary fast pass
+reads that text again, for the predictions and their gradient.
 
-Prints for each way of training the validation loss (nats per character, on
-true text), the seconds, and the loss in open loop: how surprising the model's
-own texts are to an n-gram model of the validation text (nats per character).
-The last line is the validation text itself, as the training text's n-grams
-see it: no text by a model can be expected to fare better.
+Prints for each way of training the validation loss (nats per character, on true
+text), the loss in open loop and the seconds. The loss in open loop is that of
+the model's own texts under an n-gram model of the validation text (nats per
+character). The last line is the loss of the validation text under the n-grams
+of the training text: expect no model to do better.
 """
 
 import time
@@ -24,26 +23,26 @@ import time
 from absl import flags
 
 import tfcharrnn
-from tfcharrnn import commands
+from tfcharrnn import commands, startup
 
-tf = commands.import_tensorflow()  # `import tensorflow as tf`, but quietly.
+tf = startup.import_tensorflow()  # `import tensorflow as tf`, quietly.
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string('corpus', 'python', 'A text file, or a named text.')
-flags.DEFINE_integer('num_chars', 200_000, 'How much of it to train on.')
+flags.DEFINE_string('corpus', 'python', 'A text file or a named text.')
+flags.DEFINE_integer('num_chars', 200_000, 'Characters to train on.')
 flags.DEFINE_integer('epochs', 8, 'Passes over the text.')
 flags.DEFINE_integer('seq_length', 50, 'Characters of a row.')
 flags.DEFINE_integer('rnn_units', 128, 'Units of the GRU.')
-flags.DEFINE_integer('judge_units', 64, 'Units of the judge, each way.')
-flags.DEFINE_integer('seed', 0, 'Of weights and samples.')
+flags.DEFINE_integer('judge_units', 64, 'Units of the judge, per direction.')
+flags.DEFINE_integer('seed', 0, 'Seed of weights and samples.')
 
-ORDER = 4  # of the n-grams
-OPEN_LOOP = 500  # characters that the model writes on from a true beginning
+ORDER = 4  # The order of the n-gram models.
+OPEN_LOOP = 500  # Characters that the model adds to a true beginning.
 NUM_TEXTS = 16
 
 
 class Judge(tf.Module):
-    """Reads predictions in both directions; says whether the text is true."""
+    """Reads predictions in both directions and judges if the text is true."""
 
     def __init__(self, size, units):
         super().__init__()
@@ -51,7 +50,7 @@ class Judge(tf.Module):
         self.kernel = tf.Variable(tfcharrnn.cells.glorot([2 * units, 1]))
 
     def __call__(self, logits):
-        """From [B, T, V] logits of the model to [B] logits of 'true'."""
+        """Maps logits [B, T, V] of the model to logits [B] of 'true'."""
         x = tf.nn.log_softmax(logits)
         means = []
         for cell, rows in zip(self.directions, (x, x[:, ::-1]), strict=True):
@@ -64,12 +63,12 @@ class Judge(tf.Module):
 class ProfessorForcing(tfcharrnn.Trainer):
     """Trains a model and its judge against each other, on one device.
 
-    judge  =  smaller cross-entropy(judge(reading), true)
-                    + cross-entropy(judge(writing), not true)
-    model  =  smaller loss + weight * cross-entropy(judge(writing), true)
+    judge  minimises  cross-entropy(judge(reading), true)
+                      + cross-entropy(judge(writing), not true)
+    model  minimises  loss + weight * cross-entropy(judge(writing), true)
 
-    As in the paper, the model does not mind a judge who is right less than
-    three times out of four, and one who is nearly always right learns no more.
+    As in the paper, the model ignores a judge that is right in at most three
+    cases out of four, and a judge that is nearly always right is not trained.
     """
 
     weight = 1.0
@@ -82,7 +81,7 @@ class ProfessorForcing(tfcharrnn.Trainer):
         self.judges_optimizer.build(self.judge.trainable_variables)
 
     def write(self, batch, state):
-        """Samples rows [B, T] that begin like those of the batch."""
+        """Samples rows [B, T] that begin as the rows of the batch do."""
         length = batch.inputs.shape[1]
         seed = tf.stack([self.seed, tf.cast(self.step_variable, tf.int32)])
         fold_in = tf.random.experimental.stateless_fold_in
@@ -140,7 +139,7 @@ class ProfessorForcing(tfcharrnn.Trainer):
 
 
 def sampled(model, optimizer, **options):
-    """Scheduled sampling that ends with every fourth character its own."""
+    """Scheduled sampling, up to a quarter of the inputs."""
     steps = FLAGS.epochs * FLAGS.num_chars // (16 * FLAGS.seq_length)
     probability = tfcharrnn.schedules.linear(0.0, 0.25, max(1, steps))
     return tfcharrnn.ScheduledSampling(model, optimizer, probability, **options)
@@ -154,7 +153,7 @@ TRAINERS = {
 
 
 def open_loop(model, corpus, surprise):
-    """Measures what the model writes on from places in the validation text."""
+    """Returns the loss of the model's continuations of the validation text."""
     generator = tfcharrnn.Generator(model, corpus.vocabulary)
     text = corpus.vocabulary.decode(corpus.valid)
     nats = 0.0

@@ -2,12 +2,12 @@
 
     python examples/shakespeare.py
 
-The model of TensorFlow's tutorial of text generation: embedding 256, GRU 1024,
-batches of 64 x 100 characters, Adam 1e-3. Prints the loss after each pass over
-the text, in training and in validation, and in the end what the model writes
-after "ROMEO: ". Started again it goes on where it stopped.
+The model of TensorFlow's text generation tutorial: embedding 256, GRU 1024,
+batches of 64 x 100 characters, Adam 1e-3. Prints the training and validation
+losses after each pass over the text, and at the end what the model writes after
+"ROMEO: ". Run it again and it resumes where it stopped.
 
-The same without a program, and with metrics, samples and a flag for everything:
+The same model as a command, with metrics, samples and a flag for every setting:
 
     python -m tfcharrnn.train --flagfile=examples/shakespeare.flags
 """
@@ -15,26 +15,26 @@ The same without a program, and with metrics, samples and a flag for everything:
 from absl import flags
 
 import tfcharrnn
-from tfcharrnn import commands
+from tfcharrnn import commands, startup
 
-tf = commands.import_tensorflow()  # `import tensorflow as tf`, but quietly.
+tf = startup.import_tensorflow()  # `import tensorflow as tf`, quietly.
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string('corpus', 'shakespeare', 'A text file, or a named text.')
-flags.DEFINE_string('model_dir', 'runs/bard', 'Where the model is saved.')
+flags.DEFINE_string('corpus', 'shakespeare', 'A text file or a named text.')
+flags.DEFINE_string('model_dir', 'runs/bard', 'Folder for the model.')
 flags.DEFINE_integer('epochs', 10, 'Passes over the text.')
 flags.DEFINE_integer('rnn_units', 1024, 'Units of the GRU.')
-flags.DEFINE_string('prompt', 'ROMEO: ', 'What the text begins with.')
+flags.DEFINE_string('prompt', 'ROMEO: ', 'How the sample begins.')
 
 
 def main():
     tf.keras.utils.set_random_seed(0)
 
-    # Text -> ids, of which the last tenth is for validation.
+    # Text -> ids; the last tenth is for validation.
     corpus = tfcharrnn.Corpus.load(FLAGS.corpus)
     print(corpus)
 
-    # Ids -> streams of batches: row b goes on where row b stopped.
+    # Ids -> batches; row b continues row b of the batch before.
     train = tfcharrnn.data.sequences(
         corpus.train, seq_length=100, batch_size=64
     )
@@ -42,8 +42,8 @@ def main():
         corpus.valid, seq_length=100, batch_size=16
     )
 
-    # A model holds weights, a trainer the state and the place in the data, and
-    # a checkpoint all of it.
+    # The model holds the weights, the trainer the state and the position in
+    # the data; a checkpoint holds all of it.
     model = tfcharrnn.CharRNN(
         vocab_size=len(corpus.vocabulary), rnn_units=FLAGS.rnn_units
     )
@@ -61,7 +61,7 @@ def main():
     every = tfcharrnn.callbacks.every
     trainer.train(
         train,
-        steps,  # Up to this GLOBAL step: nothing to do, if it was reached.
+        steps,  # The GLOBAL step to stop at; if reached, nothing happens.
         callbacks=[
             progress,
             every(len(train), tfcharrnn.callbacks.Evaluate(valid)),

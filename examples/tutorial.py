@@ -3,33 +3,34 @@
     python examples/tutorial.py
     python examples/tutorial.py --as_published --model_dir=runs/as_published
 
-Its configuration: 64 rows of 100 characters, an embedding of 256, GRU(1024),
-Adam, 10 epochs with a checkpoint after every fifth, then 1,000 characters that
-begin with "ROMEO: ". First it prints what the tutorial shows on the way beside
-what comes out here; then for each epoch the mean loss, the loss of the last
-batch, which an edition of the tutorial takes for that of the epoch, and the
-loss of the part of the text that is not trained on (nats per character).
+The tutorial's configuration: 64 rows of 100 characters, an embedding of 256,
+GRU(1024), Adam, 10 epochs with a checkpoint after every fifth, then 1,000
+characters that begin with "ROMEO: ". The example first prints the numbers that
+the tutorial publishes beside its own. Then it prints three losses per epoch, in
+nats per character: the mean over the epoch; the loss of the last batch, which
+one edition of the tutorial reports as the loss of the epoch; and the loss on
+the validation part.
 
-With --as_published the batches are those of the tutorial as well: disjoint
-chunks of 101 characters in random order, so that one transition in 101 is
-never trained, and each row goes on from the state of another chunk.
+--as_published uses the tutorial's batches, too: disjoint chunks of 101
+characters in random order. One transition in 101 is never trained, and each
+row inherits the state of an unrelated chunk.
 """
 
 from absl import flags
 
 import tfcharrnn
-from tfcharrnn import commands
+from tfcharrnn import commands, startup
 
-tf = commands.import_tensorflow()  # `import tensorflow as tf`, but quietly.
+tf = startup.import_tensorflow()  # `import tensorflow as tf`, quietly.
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string('corpus', 'shakespeare', 'The text.')
-flags.DEFINE_string('model_dir', 'runs/tutorial', 'Where the model is saved.')
-flags.DEFINE_boolean('as_published', False, "The tutorial's own batches.")
+flags.DEFINE_string('corpus', 'shakespeare', 'A text file or a named text.')
+flags.DEFINE_string('model_dir', 'runs/tutorial', 'Folder for the model.')
+flags.DEFINE_boolean('as_published', False, "Uses the tutorial's batches.")
 flags.DEFINE_integer('rnn_units', 1024, 'Units of the GRU.')
 flags.DEFINE_integer('epochs', 10, 'Passes over the text.')
 flags.DEFINE_enum(
-    'compute_dtype', 'float32', ['float32', 'bfloat16'], 'Of the products.'
+    'compute_dtype', 'float32', ['float32', 'bfloat16'], 'Type of products.'
 )
 
 SEQ_LENGTH, BATCH_SIZE = 100, 64
@@ -46,24 +47,24 @@ PUBLISHED = {
 
 
 def published_batches(ids, seq_length, batch_size, seed=0):
-    """Makes the tutorial's batches: shuffled chunks that carry a state on."""
+    """Makes the tutorial's batches: shuffled chunks that pass on a state."""
     size = seq_length + 1
     chunks = ids[: len(ids) // size * size].reshape(-1, size).astype('int32')
-    length = len(chunks) // batch_size  # What is left over is dropped.
+    length = len(chunks) // batch_size  # The remainder is dropped.
 
     def one_pass(number, start):
         order = tf.random.experimental.stateless_shuffle(
             tf.range(len(chunks), dtype=tf.int64), seed=[seed, number]
         )
 
-        def make_batch(place):
-            some = order[place * batch_size : (place + 1) * batch_size]
+        def make_batch(index):
+            some = order[index * batch_size : (index + 1) * batch_size]
             rows = tf.ensure_shape(tf.gather(chunks, some), [batch_size, size])
             return tfcharrnn.Batch(
                 rows[:, :-1],
                 rows[:, 1:],
                 mask=tf.ones([batch_size, seq_length], bool),
-                reset=tf.fill([batch_size], place == 0),
+                reset=tf.fill([batch_size], index == 0),
             )
 
         return tf.data.Dataset.range(start, length).map(make_batch)
@@ -79,7 +80,7 @@ def published_batches(ids, seq_length, batch_size, seed=0):
 
 
 def measure(text, vocabulary, trainer, batches):
-    """Computes what the tutorial prints before it trains."""
+    """Computes the numbers that the tutorial prints before training."""
     model = trainer.model
     ids = vocabulary.encode('First Citizen', unseen='skip')
     embedding = model.embedding.shape.num_elements()
@@ -121,9 +122,9 @@ def main():
     def report(trainer, metrics):
         print(
             f'epoch {trainer.step // len(train)}: loss {metrics["loss"]:.3f}, '
-            f'of the last batch {last_batch["loss"]:.3f}, '
+            f'last batch {last_batch["loss"]:.3f}, '
             f'validation {metrics["valid_loss"]:.3f} | '
-            f'{metrics["chars_per_second"]:,.0f} characters a second',
+            f'{metrics["chars_per_second"]:,.0f} characters per second',
             flush=True,
         )
 

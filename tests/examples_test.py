@@ -530,7 +530,7 @@ class NietzscheWindowsTest(ExampleTest, Rereading):
         self.assertStartsWith(output, f'{-(-(num_chars - 12) // 3):,} windows')
         self.assert_falls(output)
         self.assertEqual(output, output.lower())
-        for way in ('carrying on', 're-reading'):
+        for way in ('carried state', 're-reading'):
             self.assertLen(re.findall(f'=== {way}: [\\d,]+ char', output), 2)
         self.assertLen(re.findall('--- temperature', output), 2 * 2 * 4)
 
