@@ -58,8 +58,8 @@ class Gated(Columns):
         >>> outputs.shape
         TensorShape([1, 5, 4])
 
-    It may have `input_order` and `bias_gradient` too, where the order of rows
-    is another than that of its weights. The loops of this module are:
+    Where rows come in another order than in the weights, `input_order` and
+    `bias_gradient` say so. The loops of this module are:
 
         x = kernel.T @ inputs                       # for all t: [K, T, B]
         for t forwards:
