@@ -22,7 +22,7 @@ from tfcharrnn import train as train_command
 
 FOLDER = pathlib.Path(__file__).parents[1] / 'examples'
 PROGRAMS = sorted(path.name for path in FOLDER.glob('*.py'))
-# As the examples print it.
+# A validation loss, as the examples print it.
 VALIDATION = re.compile(r'validation (\d\.\d+)')
 # With all characters of the prompts.
 NAMES = (
@@ -45,7 +45,7 @@ def make_lines(number, seed=0):
 
 @contextlib.contextmanager
 def flags_that_go_away():
-    """Removes the flags that are defined within: all examples have the same."""
+    """Removes the flags defined inside: examples share their names."""
     before = set(flags.FLAGS)
     try:
         yield
@@ -296,7 +296,7 @@ class LearningToExecuteTest(ExampleTest):
         self.assertEqual(parser.run(program), expected)
 
     @parameterized.parameters('print((5+)', 'print(5', 'print(5)6', 'a 5')
-    def test_the_parser_knows_what_is_no_program(self, program):
+    def test_the_parser_refuses_anything_else(self, program):
         parser = self.load('learning_to_execute').Parser()
         with self.assertRaises((ValueError, KeyError, IndexError)):
             parser.run(program)
@@ -391,7 +391,7 @@ class LearningToExecuteTest(ExampleTest):
         example = self.load('learning_to_execute')
         settings = {
             'task': 'copy', 'size': 2, 'steps': 8, 'eval_every': 2,
-            'batch_size': 4, 'rnn_units': 8, 'seeds': '0,1',
+            'batch_size': 4, 'rnn_units': 8, 'num_layers': 1, 'seeds': '0,1',
             'strategies': 'none,combined',
         }  # fmt: skip
         output = self.run_main(example, **settings)
@@ -483,7 +483,7 @@ class CallbacksTest(ExampleTest):
 
 
 class Rereading:
-    """A law of `generator.Rereading`, which two examples use."""
+    """A law of `tfcharrnn.Rereading`, which two examples use."""
 
     def check_rereading(self, model, maxlen):
         """Each prediction is that of the last `maxlen` characters."""
