@@ -8,7 +8,7 @@ from tfcharrnn import checks
 
 class WholeNumberTest(parameterized.TestCase):
     @parameterized.parameters(
-        1, 64, 64.0, np.int64(3), np.float32(3), 10**30, np.uint8(255)
+        1, 64, 64.0, np.int64(3), np.float32(3), 10**30, 10**400, np.uint8(255)
     )
     def test_of_any_type_becomes_an_int(self, value):
         result = checks.whole_number('size', value)
@@ -41,7 +41,7 @@ class NumberTest(parameterized.TestCase):
         self.assertIs(type(result), float)
         self.assertEqual(result, value)
 
-    @parameterized.parameters(math.nan, math.inf, True, '1', None, 1j)
+    @parameterized.parameters(math.nan, math.inf, True, '1', None, 1j, 10**400)
     def test_anything_else_is_named_in_a_sentence(self, value):
         with self.assertRaises(ValueError) as caught:
             checks.number('x', value)

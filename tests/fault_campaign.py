@@ -10,6 +10,7 @@ where there is a traceback, or another model and no word about it.
 
 import collections
 import fnmatch
+import functools
 import os
 import pathlib
 import random
@@ -52,7 +53,7 @@ SETTINGS = (
 )
 # Samples are slow: they are made where they, or their events, are damaged.
 NO_SAMPLES = '--sample_every=0'
-LONG = (*SETTINGS, NO_SAMPLES, '--save_every=5', '--steps=1500')
+LONG = (*SETTINGS, NO_SAMPLES, '--save_every=5', '--steps=500')
 SHORT = (*SETTINGS, NO_SAMPLES, '--save_every=10')
 SAMPLES = ('--sample_every=20', '--sample_length=9', '--temperatures=1')
 # All that a run of 20 steps writes; what only reports must never do harm.
@@ -102,6 +103,7 @@ DAMAGES = {
     'replaced': lambda content, draw: b'to be or not to be\n' * 99,
     'garbled': lambda content, draw: draw.randbytes(len(content) or 99),
 }
+KINDS = *DAMAGES, "another run's", 'deleted'
 
 
 def use(kind: str, model_dir: str, *arguments: str) -> tuple[int, str, str]:
@@ -148,6 +150,20 @@ def list_files(model_dir: str) -> list[str]:
     return names
 
 
+@functools.cache
+def undisturbed() -> str:
+    """Trains a long run without a fault; returns a hash of its weights."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_commands.in_folder(folder),
+    ):
+        pathlib.Path('play.txt').write_text(running_commands.make_text())
+        status, _, err = run(train, *LONG, '--model_dir=undisturbed')
+        if status:
+            raise RuntimeError(err)
+        return weights('undisturbed')
+
+
 class Campaign:
     """Faults, one after the other, in a folder of their own.
 
@@ -180,7 +196,7 @@ class Campaign:
 
     def kills(self, number: int) -> None:
         """Kills runs at random moments; every second one while it saves."""
-        expected = self._train('undisturbed', *LONG)
+        expected = undisturbed()
         round_ = 0
         while number > 0:
             round_ += 1
@@ -220,7 +236,7 @@ class Campaign:
 
     def signals(self) -> None:
         """Ends runs by signals, once and twice, and lets them go on."""
-        expected = self._train('undisturbed', *LONG)
+        expected = undisturbed()
         for number in (signal.SIGINT, signal.SIGTERM):
             for times in (1, 2):
                 name = f'{signal.Signals(number).name} {times} times'
@@ -275,10 +291,12 @@ class Campaign:
         self._expect_error('in use', 'Another process', '--model_dir=used')
         process.kill()
         process.communicate()
-        expected = self._train('undisturbed', *LONG)
+        expected = undisturbed()
         self._compare('in use', 'used', expected)
 
-    def damages(self, names: Sequence[str] = ()) -> None:
+    def damages(
+        self, names: Sequence[str] = (), kinds: Sequence[str] = KINDS
+    ) -> None:
         """Damages every file of a run in turn, and then uses the run."""
         self._train('damaged', *SHORT, *SAMPLES, '--steps=20')
         pathlib.Path('other.txt').write_text(
@@ -289,7 +307,7 @@ class Campaign:
         expected = {kind: use(kind, 'damaged')[1] for kind in (*USES,)[1:]}
         expected['train'] = self._train('more', *SHORT, '--steps=30')
         for name in list_files('damaged'):
-            for damage in (*DAMAGES, "another run's", 'deleted'):
+            for damage in kinds:
                 if not names or name in names:
                     self._damage(name, damage, expected)
 

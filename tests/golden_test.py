@@ -90,7 +90,7 @@ class GoldenTest(parameterized.TestCase):
     def test_writes_what_it_wrote(self, name):
         self.copy(name)
         status, out, err = run(generate, '--model_dir=run', *WRITE)
-        self.assertEqual((status, err), (0, ''))
+        self.assertEqual(status, 0, err)
         self.assertEqual(out, (GOLDEN / f'{name}.txt').read_text('utf-8'))
 
     @parameterized.parameters(*RUNS)

@@ -39,7 +39,7 @@ WRITE = '--prompt=the ', '--length=80', '--temperature=0.5', '--seed=1'
 SETTINGS = (
     '--corpus=text.txt',
     '--level=word',
-    '--num_words=60',
+    '--num_words=150',
     '--lowercase',
     '--valid_fraction=0.2',
     '--batch_size=4',

@@ -90,7 +90,7 @@ def number(
 
 
 def choice(name: str, value: Any, choices: Iterable[str]) -> str:
-    """Returns a value that is one of a few words.
+    """Returns a value that must be one of a few words.
 
     >>> choice('level', 'char', ['char', 'word'])
     'char'
@@ -104,7 +104,7 @@ def choice(name: str, value: Any, choices: Iterable[str]) -> str:
         choices: The words that are allowed.
 
     Raises:
-        ValueError: If it is none of them.
+        ValueError: If it is another value.
     """
     choices = list(choices)
     if not isinstance(value, str) or value not in choices:
@@ -119,7 +119,7 @@ def _is_whole(value: Any) -> bool:
         return False
     if isinstance(value, numbers.Integral):
         return True  # However large: `math.isfinite` makes a float of it.
-    return math.isfinite(value) and value == int(value)
+    return float(value).is_integer()
 
 
 def _is_finite(value: Any) -> bool:

@@ -47,12 +47,11 @@ def run(
         if __name__ == '__main__':
             commands.run(main)
 
-    `main` says what is wrong by raising: the message of a `SettingError`
-    (status 2), of another ValueError (such as the library's), an OSError, a
-    FloatingPointError, a MemoryError or one of TensorFlow's operations (status
-    1) is the one line that the user sees, without a
-    traceback. `--verbosity=1` brings the traceback back.
-    Other exceptions are mistakes of ours, and are not caught.
+    `main` raises where something is wrong. The user sees one line, without a
+    traceback (which `--verbosity=1` brings back): the message of a
+    `SettingError` (status 2), or of another ValueError, an OSError, a
+    FloatingPointError, a MemoryError or an error of TensorFlow's operations
+    (status 1). Other exceptions are bugs, and are not caught.
 
         >>> def main():
         ...     raise ValueError('There are no lines in this file.')
@@ -71,7 +70,7 @@ def run(
     """
     argv = sys.argv if argv is None else argv
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A character that the terminal's encoding lacks is no reason to stop.
+        # Do not stop at a character that the terminal's encoding lacks.
         sys.stdout.reconfigure(errors='backslashreplace')
     _log_plainly()
     try:
@@ -140,12 +139,26 @@ def given(flag_values: flags.FlagValues) -> dict[str, Any]:
     }
 
 
+def sentence(error: Exception) -> str:
+    """Returns what an error of absl's flags says.
+
+    absl puts the flag before what a setting says, which names it already.
+
+    Args:
+        error: As raised where flags are parsed.
+    """
+    if isinstance(error.__context__, fields.SettingError):
+        error = error.__context__
+    return str(error).removeprefix('ERROR:: ')
+
+
 class ProgressBar:
     """Shows on standard error how much is done, and the time left.
 
         Reading a large text: 43 % | 0:00:09 left
 
-    On a terminal this line is drawn anew; elsewhere there is one now and then.
+    On a terminal, the line is overwritten; elsewhere, a new one is written every
+    10 seconds.
     """
 
     def __init__(self, what: str):
@@ -160,7 +173,7 @@ class ProgressBar:
         seconds = 0.5 if stream.isatty() else 10.0
         if now - self._last < seconds and not is_done or not share:
             return
-        # What is done is told once.
+        # The end is told once.
         self._last = math.inf if is_done else now
         seconds = round((now - self._start) * (1.0 / share - 1.0))
         left = datetime.timedelta(seconds=seconds)
@@ -214,11 +227,7 @@ def _parse(flag_values, argv):
     try:
         rest = flag_values(argv)[1:]
     except (flags.Error, UnicodeDecodeError) as error:
-        # absl puts the flag before the sentence, which names it already.
-        wrong_setting = isinstance(error.__context__, fields.SettingError)
-        message = str(error.__context__ if wrong_setting else error)
-        message = message.removeprefix('ERROR:: ').rstrip('.')
-        _fail(2, f'{message}. --help lists the flags.')
+        _fail(2, f'{sentence(error).rstrip(".")}. --help lists the flags.')
     if rest:
         _fail(
             2,
@@ -228,7 +237,7 @@ def _parse(flag_values, argv):
 
 
 def _of_the_user():
-    """Returns the errors that are no mistakes of ours."""
+    """Returns the types of errors that are not bugs."""
     tensorflow = sys.modules.get('tensorflow')
     operations = (tensorflow.errors.OpError,) if tensorflow else ()
     usual = (ValueError, OSError, FloatingPointError, MemoryError)

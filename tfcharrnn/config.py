@@ -84,7 +84,7 @@ class TextConfig(fields.Settings):
     )
     valid_fraction: float = number(0.1, 'Share of the text to validate on.')
     test_fraction: float = number(
-        0.0, 'Share of the text, its end, that stays unread.'
+        0.0, 'Share of the text, at its end, to leave unread.'
     )
     encoding: str = text('utf-8', 'The encoding of the text.')
     lowercase: bool = switch(False, 'Turns the text into lower case.')
@@ -95,8 +95,8 @@ class TextConfig(fields.Settings):
     )
     csv_column: int | None = whole(
         None,
-        'Trains on a column of CSV files, counted from 1; otherwise as '
-        '--lines.',
+        'Trains on a column of CSV files, counted from 1. Each field is a '
+        'line, as with --lines.',
     )
     level: str = word(
         'char',
@@ -104,7 +104,7 @@ class TextConfig(fields.Settings):
         'counted in characters is counted in words, marks and white space.',
         ['char', 'word'],
     )
-    num_words: int = whole(10_000, 'Words to know, with --level=word.')
+    num_words: int = whole(10_000, 'Size of the vocabulary, with --level=word.')
     normalize_newlines: bool = switch(False, r'Turns \r\n and \r into \n.')
 
     def check_together(self) -> None:
@@ -163,9 +163,9 @@ class ModelConfig(fields.Settings):
     )
     dropout: str = text(
         '0',
-        "Dropout rate of each layer's outputs; or rates by location, such as "
-        'output:0.5,embedding:0.15,locked, of rows (characters), embedding, '
-        'layers, output, weights.',
+        "Dropout rate of each layer's outputs; or rates by location (rows of "
+        'the embedding, embedding, layers, output, weights), such as '
+        'output:0.5,embedding:0.15,locked.',
         check=_dropout,
     )
     tied: bool = switch(False, 'The logits share the weights of the embedding.')
@@ -306,7 +306,7 @@ class RunConfig(OptimizerConfig, ModelConfig, BatchConfig, TextConfig):
         may_change=True,
     )
     steps: int | None = whole(
-        None, 'Steps, instead of --epochs.', may_change=True
+        None, 'Number of steps, instead of --epochs.', may_change=True
     )
     seed: int = whole(
         0,
@@ -316,15 +316,15 @@ class RunConfig(OptimizerConfig, ModelConfig, BatchConfig, TextConfig):
     )
     on_nonfinite: str = word(
         'stop',
-        'What to do when the loss or a gradient is not finite: stop, or go '
-        'back to the last checkpoint and on at half of the learning rate, at '
-        f'most {MAX_ROLLBACKS} times in a run.',
+        'What to do when the loss or a gradient is not finite: stop; or go '
+        'back to the last checkpoint and halve the learning rate, at most '
+        f'{MAX_ROLLBACKS} times in a run.',
         ['stop', 'rollback'],
         may_change=True,
     )
     early_stopping: int = whole(
         0,
-        'Stops after so many evaluations without a better one; 0: never.',
+        'Stops after this many evaluations without an improvement; 0: never.',
         low=0,
         may_change=True,
     )
@@ -370,8 +370,7 @@ class RunConfig(OptimizerConfig, ModelConfig, BatchConfig, TextConfig):
     )
     deterministic: bool = switch(
         False,
-        'Takes operations that add in one fixed order, where there is a '
-        'choice.',
+        'Uses deterministic operations, which are slower on a GPU.',
         may_change=True,
     )
 

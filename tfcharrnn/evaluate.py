@@ -2,14 +2,21 @@ r"""Measures a trained model on a text.
 
   python -m tfcharrnn.evaluate --model_dir=runs/bard --split=valid
 
-Without --corpus it takes the text, and its split, of the training run. It
-prints one JSON object: loss (nats per character), bits_per_char, perplexity,
-accuracy and num_chars, with the state carried on, in strips that are each read
-from the 256 characters before it on; and window_loss, with the text in windows
-of 256 characters that each begin with an empty context, as nanoGPT and other
-models of limited context are measured.
-A model of lines is measured on each line from its beginning, and has no
-window_loss; of a model of words, all of this is per token.
+The text is that of the training run, and so is its split, unless --corpus
+names another. It prints one JSON object:
+
+loss           nats per character
+bits_per_char  the same in bits
+perplexity     e to the power of the loss
+accuracy       share of characters that the model held for the most probable
+num_chars      characters that were measured
+window_loss    the loss in windows of 256 characters, each from an empty
+               context, as models of limited context are measured
+
+All but window_loss carry the state on, in strips that are each read from the
+256 characters before it. A model of lines reads each line from its beginning,
+and has no window_loss. For a model of words, a token takes the place of a
+character.
 """
 
 from __future__ import annotations
@@ -25,29 +32,28 @@ from tfcharrnn import commands, fields, startup
 class EvaluateConfig(fields.Settings):
     """What is measured; see `running.measure`."""
 
-    model_dir: str | None = fields.text(None, 'The run to measure. Required.')
+    model_dir: str = fields.text('', 'The run to measure. Required.')
     checkpoint: str = fields.text(
         'latest', 'latest, best (on validation), or the path of a checkpoint.'
     )
     corpus: str | None = fields.text(
         None,
-        'Another text, all of it, read as in training: as lines, or as CSV, '
-        'where the run was. Characters that the model does not know are left '
-        'out (words are <unk>), and counted on standard error.',
+        'Another text, all of it, read as in training: as lines, CSV or '
+        'words. Characters that the model does not know are left out (words '
+        'become <unk>), and counted on standard error.',
     )
     encoding: str | None = fields.text(
-        None, 'The encoding of --corpus. Default: as in training.'
+        None, 'The encoding of --corpus; by default, as in training.'
     )
     split: str | None = fields.word(
         None,
-        'The part of the text of the run. Default: valid.',
+        'The part of the text of the run; by default, valid.',
         ['train', 'valid', 'test'],
     )
     batch_size: int | None = fields.whole(
         None,
-        'Strips of the text that are read at once, each from up to 256 '
-        'characters before it; 1 for the text in one go. Default: as in '
-        'training.',
+        'Strips of the text that are read at once; 1 for the text in one go. '
+        'Default: as in training.',
     )
 
     def check_together(self) -> None:

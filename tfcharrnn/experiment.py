@@ -4,15 +4,16 @@ r"""Trains variants over several seeds, and compares them.
       --model_dir=runs/lengths --variant=plain: \
       --variant='growing: --curriculum=length:25@1000,50@3000,100'
 
-A variant is a name and the flags in which it differs; all other flags are
-those of `python -m tfcharrnn.train`, for all variants. Every run is one of
-that command, in MODEL_DIR/NAME/SEED. Started again, the experiment goes on
-where it stopped, and with more seeds or variants it makes those as well.
+A variant is a name and the flags in which it differs. All other flags are
+those of `python -m tfcharrnn.train`, and hold for all variants. That command
+makes each run, in MODEL_DIR/NAME/SEED. Started again, the experiment goes on
+where it stopped; with more seeds or variants, it adds their runs.
 
-All see the same characters: --epochs is a budget in characters, whatever the
-length of the rows. (--steps is one in updates instead.) In MODEL_DIR are then
-table.txt, with means and standard deviations over the seeds, and figure.png,
-if matplotlib is installed: pip install 'tfcharrnn[plots]'.
+All variants train on the same number of characters, whatever the length of
+their rows: --epochs is a budget in characters. (--steps is one in updates.)
+The results are MODEL_DIR/table.txt, with means and standard deviations over
+the seeds, and MODEL_DIR/figure.png, if matplotlib is installed:
+pip install 'tfcharrnn[plots]'.
 """
 
 from __future__ import annotations
@@ -55,12 +56,12 @@ def main() -> None:
     given.pop('variant', None)
     config = RunConfig(**given)
     if given.pop('seed', 0):  # A run.flags has that one.
-        raise ValueError(
+        raise fields.SettingError(
             f'`seed` is {config.seed}, but is that of a single run: give '
             '`seeds`.'
         )
     if not config.validates:
-        raise ValueError(
+        raise fields.SettingError(
             'There would be nothing to compare: give a `valid_fraction` and an '
             '`eval_every` above 0.'
         )
@@ -87,17 +88,19 @@ def _read_variants(texts):
         name, colon, rest = text.partition(':')
         name = name.strip()
         if not colon or not re.fullmatch(r'[\w.-]*\w', name):
-            raise ValueError(
+            raise fields.SettingError(
                 'A --variant is a name, a colon and flags, as in '
                 f"--variant='small: --rnn_units=64', but got {text!r}."
             )
         if name in variants:
-            raise ValueError(f'There are two variants {name!r}: rename one.')
+            raise fields.SettingError(
+                f'There are two variants {name!r}: rename one.'
+            )
         arguments = shlex.split(rest)
         _check(name, arguments)
         variants[name] = arguments
     if not variants:
-        raise ValueError(
+        raise fields.SettingError(
             'There is nothing to compare: give a --variant for each, such as '
             "--variant=plain: --variant='small: --rnn_units=64'."
         )
@@ -110,21 +113,23 @@ def _check(name, arguments):
     try:
         rest = values(['', *arguments])[1:]
     except flags.Error as error:
-        raise ValueError(f'In the variant {name!r}: {error}') from error
+        raise fields.SettingError(
+            f'In the variant {name!r}: {commands.sentence(error)}'
+        ) from error
     if rest:
-        raise ValueError(
+        raise fields.SettingError(
             f'In the variant {name!r}, {rest[0]!r} is not a flag: write '
             '--name=value.'
         )
     given = commands.given(values)
     fixed = [flag for flag in _NOT_IN_VARIANTS if flag in given]
     if fixed:
-        raise ValueError(
+        raise fields.SettingError(
             f'In the variant {name!r}, --{fixed[0]} is the same for all '
             'variants: give it to the experiment.'
         )
     if given.get('eval_every') == 0:
-        raise ValueError(
+        raise fields.SettingError(
             f'In the variant {name!r}, --eval_every is 0: without evaluations '
             'there is nothing to compare.'
         )
@@ -134,14 +139,14 @@ def _read_seeds(texts):
     try:
         return [int(text) for text in texts]
     except ValueError:
-        raise ValueError(
+        raise fields.SettingError(
             f'--seeds are whole numbers with commas between them, as in '
             f'0,1,2, but got {",".join(texts)!r}.'
         ) from None
 
 
 def _train(arguments, overwrite):
-    """Trains in a process of its own, which gets the signals that we get."""
+    """Trains in another process, to which signals are passed on."""
     command = [sys.executable, '-m', 'tfcharrnn.train', *arguments]
     process = None
 

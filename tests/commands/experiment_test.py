@@ -64,7 +64,8 @@ class ExperimentTest(parameterized.TestCase):
             *('--seeds=3,5', '--temperatures=0.5,1'),
         )
         self.assertEqual((status, err), (0, ''))
-        common = {'--corpus=a b.txt', '--lowercase', '--temperatures=0.5,1'}
+        common = {'--corpus=a b.txt', '--lowercase=True'}
+        common.add('--temperatures=0.5,1.0')
         expected = [
             common | {f'--seed={seed}', f'--model_dir=runs/sizes/{name}/{seed}'}
             for name in ('plain', 'big')
@@ -133,12 +134,15 @@ class ExperimentTest(parameterized.TestCase):
         (('--variant=../up:',), 'is a name'),
         (('--variant=a:', '--variant=a:'), "two variants 'a'"),
         (('--variant=a: --rnn_unit=8',), "'a': .*rnn_unit"),
-        (('--variant=a: 8',), "'8' is no flag"),
+        (('--variant=a: 8',), "'8' is not a flag"),
         (('--variant=a: --steps=8',), '--steps is the same for all'),
         (('--variant=a:', '--seeds=0,one'), "whole numbers.*'0,one'"),
-        (('--variant=a:', '--variant=b: --rnn_units=0'), 'rnn_units'),
+        (
+            ('--variant=a:', '--variant=b: --rnn_units=0'),
+            "'b': `rnn_units` is 0",
+        ),
         (('--variant=a: --eval_every=0',), "'a', --eval_every is 0"),
-        (('--variant=a:', '--seed=5'), '--seed=5 .* give --seeds'),
+        (('--variant=a:', '--seed=5'), '`seed` is 5, .* give `seeds`'),
         (('--variant=a:', '--valid_fraction=0'), 'nothing to compare'),
         (('--variant=a:', '--eval_every=0'), 'nothing to compare'),
     )
@@ -146,7 +150,7 @@ class ExperimentTest(parameterized.TestCase):
         self, arguments, message
     ):
         status, out, err = self.run_faked(*arguments)
-        self.assertEqual((status, out), (1, ''))
+        self.assertEqual((status, out), (2, ''))
         self.assertRegex(err.replace('\n', ' '), f'Error: .*{message}')
         self.assertEmpty(self.trained)
 

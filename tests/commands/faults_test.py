@@ -37,8 +37,9 @@ class FaultsTest(unittest.TestCase):
         self.assert_survived('read-only', 'in use')
 
     def test_damaged_files(self):
-        self.campaign.damages(['ckpt-20.index', 'vocabulary.json'])
-        self.assert_survived('truncated file', 'deleted file')
+        kinds = 'truncated', 'bit flipped', "another run's", 'deleted'
+        self.campaign.damages(['ckpt-20.index', 'vocabulary.json'], kinds)
+        self.assert_survived(*(f'{kind} file' for kind in kinds))
 
 
 if __name__ == '__main__':

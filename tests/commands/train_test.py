@@ -34,7 +34,7 @@ from running_commands import (
 )
 
 import tfcharrnn
-from tfcharrnn import generate, train
+from tfcharrnn import commands, generate, train
 from tfcharrnn.training import callbacks
 
 run = functools.partial(running_commands.run, train)
@@ -296,6 +296,15 @@ class OverwriteTest(TrainTest):
         )
 
 
+@functools.cache
+def plain():
+    """Returns the weights of a run of 30 steps in which nothing changes."""
+    with tempfile.TemporaryDirectory() as folder, in_folder(folder):
+        pathlib.Path(CORPUS).write_text(make_text())
+        run(f'--corpus={CORPUS}', '--model_dir=bard', *QUICK, '--steps=30')
+        return weights('bard')
+
+
 class SettingsTest(TrainTest):
     def train(self, *arguments, stdin=''):
         return self.assert_done(
@@ -369,15 +378,11 @@ class SettingsTest(TrainTest):
         '--dropout=0.5 --dropout_schedule=linear:0:1:20',
     )
     def test_what_changes_in_training_goes_on_after_a_restart(self, flags):
-        flags = flags.split()
-        self.train('--steps=30', *flags, '--model_dir=whole')
         for step in (8, 13, 30):
-            self.train(f'--steps={step}', *flags)
+            self.train(f'--steps={step}', *flags.split())
+        self.assert_done('--flagfile=bard/run.flags', '--model_dir=whole')
         self.assertEqual(weights('bard'), weights('whole'))
-        self.train('--steps=30', '--model_dir=plain')
-        self.assertNotEqual(weights('bard'), weights('plain'))
-        self.assert_done('--flagfile=bard/run.flags', '--model_dir=again')
-        self.assertEqual(weights('again'), weights('whole'))
+        self.assertNotEqual(weights('bard'), plain())
 
     def test_a_larger_model_without_an_embedding(self):
         self.train(
@@ -629,6 +634,18 @@ class MistakesTest(TrainTest):
         )
 
 
+def train_slowly(*arguments):
+    """Runs the command, which must not end before it is stopped."""
+    progress = callbacks.Progress.__call__
+
+    def wait(self, trainer, metrics):
+        progress(self, trainer, metrics)
+        time.sleep(0.05)
+
+    with mock.patch.object(callbacks.Progress, '__call__', wait):
+        commands.run(train.main, train.FLAGS, ['train', *arguments])
+
+
 class InterruptedTest(TrainTest):
     """A process of its own is stopped in the middle."""
 
@@ -638,7 +655,6 @@ class InterruptedTest(TrainTest):
         f'--steps={STEPS}',
         *TINY,
         '--sample_every=0',
-        '--num_layers=2',
         '--dropout=0.5',
     )
 
@@ -660,9 +676,9 @@ class InterruptedTest(TrainTest):
 
     def interrupt(self, number, after):
         """Sends a signal once metrics of this step are there."""
-        # Long samples make it slow: it must not end before it is stopped.
-        slow = '--sample_every=1', '--sample_length=500'
-        process = start('--model_dir=bard', *self.SETTINGS, *slow)
+        process = running_commands.Process(
+            train_slowly, '--model_dir=bard', *self.SETTINGS
+        )
         self.addCleanup(process.kill)
         path = pathlib.Path('bard/metrics.jsonl')
         while not path.exists() or f'"step": {after},' not in path.read_text():
@@ -674,7 +690,7 @@ class InterruptedTest(TrainTest):
         return process.returncode, out
 
     def assert_goes_on_exactly(self):
-        out = self.assert_done('--model_dir=bard', '--sample_every=0')
+        out = self.assert_done('--model_dir=bard')
         self.assertEqual(self.result(), self.undisturbed())
         return out
 

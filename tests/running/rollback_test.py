@@ -33,21 +33,18 @@ def make(**settings):
     return Run(RunConfig(**{**defaults, **settings}))
 
 
-@contextlib.contextmanager
-def poison_at(*numbers):
-    """Makes a weight NaN after a step; at each number once."""
-    left, poisoned = list(numbers), []
-    run_loop = Trainer._run_loop
+class Poison:
+    """Makes a weight NaN after a step; at each number once: a callback."""
 
-    def run_and_poison(self, iterator, num_steps):
-        pairs = run_loop(self, iterator, num_steps)
-        if left and self.step >= left[0]:
-            poisoned.append(left.pop(0))
-            self.model.bias.assign(self.model.bias * float('nan'))
-        return pairs
+    call_every = 1
 
-    with mock.patch.object(Trainer, '_run_loop', run_and_poison):
-        yield poisoned
+    def __init__(self, *numbers):
+        self.left, self.poisoned = list(numbers), []
+
+    def __call__(self, trainer, metrics):
+        if self.left and trainer.step >= self.left[0]:
+            self.poisoned.append(self.left.pop(0))
+            trainer.model.bias.assign(trainer.model.bias * float('nan'))
 
 
 @contextlib.contextmanager
@@ -76,9 +73,10 @@ class RollbackTest(absltest.TestCase):
         pathlib.Path(CORPUS).write_text(make_text())
 
     def test_goes_on_at_half_of_the_learning_rate(self):
-        with poison_at(15) as poisoned, self.assertLogs('absl') as logs:
-            make().train()
-        self.assertEqual(poisoned, [15])
+        poison = Poison(15)
+        with self.assertLogs('absl') as logs:
+            make().train([poison])
+        self.assertEqual(poison.poisoned, [15])
         [warning] = [x for x in logs.output if x.startswith('WARNING')]
         self.assertRegex(warning, 'from step 10 at 0.5 of the learning rate')
         self.assertEqual(steps('bard'), [10, 20, 30])
@@ -89,29 +87,29 @@ class RollbackTest(absltest.TestCase):
 
     def test_the_best_stays_the_best(self):
         # It gets better at steps 5 and 10, then worse; only 0 is saved.
-        with poison_at(15) as poisoned, losses(3.0, 2.0):
-            make(steps=20, save_every=100, eval_every=5).train()
-        self.assertEqual(poisoned, [15])
+        poison = Poison(15)
+        with losses(3.0, 2.0):
+            make(steps=20, save_every=100, eval_every=5).train([poison])
+        self.assertEqual(poison.poisoned, [15])
         best = pathlib.Path('bard/best').glob('*.index')
         self.assertEqual([path.name for path in best], ['ckpt-10.index'])
 
     def test_often_enough_it_stops(self):
-        with poison_at(*range(15, 100)) as poisoned:
-            with self.assertRaisesRegex(
-                FloatingPointError, 'went back 5 times.*`learning_rate`'
-            ):
-                make().train()
-        self.assertLen(poisoned, MAX_ROLLBACKS + 1)
+        poison = Poison(*range(15, 100))
+        with self.assertRaisesRegex(
+            FloatingPointError, 'went back 5 times.*`learning_rate`'
+        ):
+            make().train([poison])
+        self.assertLen(poison.poisoned, MAX_ROLLBACKS + 1)
         # Nothing that is not finite was saved.
         self.assertIsNotNone(make().train().checkpoint)
 
     def test_without_it_the_error_tells_of_it(self):
-        with poison_at(15):
-            with self.assertRaisesRegex(
-                FloatingPointError,
-                r'at step 1\d, .* `on_nonfinite=rollback` does that by itself',
-            ):
-                make(on_nonfinite='stop').train()
+        with self.assertRaisesRegex(
+            FloatingPointError,
+            r'at step 16, .* `on_nonfinite=rollback` does that by itself',
+        ):
+            make(on_nonfinite='stop').train([Poison(15)])
         run = make(on_nonfinite='stop')
         run.train()
         self.assertEndsWith(run.restored, 'ckpt-10')
