@@ -95,28 +95,11 @@ _HOMES = {
     'measure': 'running.measure',
 }
 __all__ = ['__version__', *_MODULES, *_HOMES]
-_TEMPORARY = {
-    'checkpoints': 'training.model_dir',
-    'commands': 'commands',
-    'config': 'config',
-    'corpus': 'text.corpus',
-    'curriculum': 'curricula',
-    'files': 'files',
-    'generator': 'generation.generator',
-    'model': 'nn.char_rnn',
-    'regularization': 'nn.dropout',
-    'sources': 'text.sources',
-    'idfile': 'text.idfile',
-    'trainer': 'training.trainer',
-    'vocabulary': 'text.vocabulary',
-}
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f'{__name__}.{_MODULES[name]}')
-    if name in _TEMPORARY:
-        return importlib.import_module(f'{__name__}.{_TEMPORARY[name]}')
     if name not in _HOMES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     module = importlib.import_module(f'{__name__}.{_HOMES[name]}')

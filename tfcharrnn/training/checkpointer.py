@@ -78,7 +78,10 @@ class Checkpointer:
         self.trainer = trainer
         self.vocabulary = vocabulary
         model_dirs.check_same(
-            model_dir, trainer.model, trainer.optimizer, vocabulary
+            model_dir,
+            model=trainer.model,
+            optimizer=trainer.optimizer,
+            vocabulary=vocabulary,
         )
         known = getattr(trainer.model, 'vocab_size', len(vocabulary))
         if known != len(vocabulary):
@@ -156,9 +159,9 @@ class Checkpointer:
         try:
             model_dirs.describe(
                 self.model_dir,
-                trainer.model,
-                trainer.optimizer,
-                self.vocabulary,
+                model=trainer.model,
+                optimizer=trainer.optimizer,
+                vocabulary=self.vocabulary,
             )
             os.makedirs(directory, exist_ok=True)
             if directory not in self._managers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -51,8 +50,10 @@ class Evaluator:
                 and the accuracy of the next character.
         """
         self.model = model
-        self._compute_loss = compute_loss or functools.partial(
-            losses.of_next_character, model
+        self._compute_loss = compute_loss or (
+            lambda batch, state, training: losses.of_next_character(
+                model, batch, state, training=training
+            )
         )
         self._replicas = Replicas()
         self._layout = Layout()

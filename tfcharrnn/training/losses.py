@@ -70,7 +70,7 @@ def _masked_sum(values: tf.Tensor, mask: tf.Tensor) -> Sum:
 
 
 def of_next_character(
-    model: Any, batch: Batch, state: Any, training: Any
+    model: Any, batch: Batch, state: Any, *, training: Any
 ) -> tuple[dict[str, Sum], Any]:
     """Runs a model on a batch, and measures its predictions.
 

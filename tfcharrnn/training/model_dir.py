@@ -188,6 +188,7 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
 
 def describe(
     model_dir: str | os.PathLike,
+    *,
     model: Any,
     optimizer: Any,
     vocabulary: Vocabulary,
@@ -208,6 +209,7 @@ def describe(
 
 def check_same(
     model_dir: str | os.PathLike,
+    *,
     model: Any,
     optimizer: Any,
     vocabulary: Vocabulary,
@@ -370,9 +372,9 @@ def _least_bytes(config: Mapping[str, Any]) -> int:
         for name in ('vocab_size', 'rnn_units', 'num_layers')
         if name in config
     }
-    if len(sizes) < 3:
+    if len(sizes) < 3 or 'cell' not in config:
         return 0  # A model of the user's own.
-    if config.get('cell') not in CELLS:
+    if config['cell'] not in CELLS:
         return 4 * sizes['rnn_units'] * sizes['vocab_size']  # The logits.
     model = ModelConfig(
         cell=config['cell'],

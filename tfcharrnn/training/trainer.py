@@ -240,7 +240,9 @@ class Trainer:
             'loss' is what training minimises, as sum / count over the whole
             batch; the others are metrics.
         """
-        return losses.of_next_character(self.model, batch, state, training)
+        return losses.of_next_character(
+            self.model, batch, state, training=training
+        )
 
     def train_step(self, batch: Batch, state: Any) -> tuple[Pairs, Any]:
         """Makes one update; override it for another way to update.
@@ -300,10 +302,7 @@ class Trainer:
         return self._updates.apply(gradients, self.step_variable)
 
     def step_seed(self) -> tf.Tensor:
-        """Returns two integers that are a function of seed, step and replica.
-
-        For the random numbers of a step, in graph mode.
-        """
+        """Returns two integers, a function of seed, step and replica."""
         fold_in: Any = tf.random.fold_in  # Its stub is wrong.
         seed = tf.constant([self._seed & 0x7FFFFFFF, self._seed >> 31])
         seed = fold_in(seed, self.step_variable)
@@ -312,8 +311,7 @@ class Trainer:
     def metrics_since(self, period: int) -> Metrics:
         """Returns the metrics since the last multiple of a callback's period.
 
-        For reports at the last step, when it is no multiple. Empty if there
-        was no step since, or no callback has this period.
+        Empty if there was no step since, or no callback has this period.
         """
         return self._means(self.windows.since(period))
 
