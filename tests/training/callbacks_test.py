@@ -1,8 +1,6 @@
-import contextlib
 import io
 import json
 import math
-import os
 import pathlib
 import re
 import tempfile
@@ -14,37 +12,24 @@ import toys
 from absl.testing import parameterized
 from tensorboard.backend.event_processing import event_file_loader
 
-import tfcharrnn
-from tfcharrnn import callbacks
+from tfcharrnn.training import callbacks
 from tfcharrnn.training.callbacks import every
+from tfcharrnn.training.record import Record
 
-CHARS = '\n\r abcdé'
 METRICS = {'loss': 1.5, 'chars_per_second': 2000.0}
 VALID = {'valid_loss': 1.25, 'valid_bits_per_char': 1.8}
 
 
 def at(step, record=None):
     """A trainer, as far as most callbacks know it."""
-    record = {} if record is None else record
-    return types.SimpleNamespace(step=step, record=record, stop_training=False)
+    return types.SimpleNamespace(
+        step=step, record=record or Record(), stop_training=False
+    )
 
 
 def make_toy():
     tf.random.set_seed(1)
-    return tfcharrnn.Trainer(
-        toys.FrequencyModel(), tf.keras.optimizers.SGD(0.1), steps_per_loop=2
-    )
-
-
-def make_rnn_trainer():
-    tf.random.set_seed(1)
-    rnn = tfcharrnn.CharRNN(len(CHARS), embedding_dim=2, rnn_units=4)
-    return tfcharrnn.Trainer(rnn, tf.keras.optimizers.Adam(0.01), seed=1)
-
-
-def make_batches(length=200):
-    ids = tfcharrnn.Vocabulary(CHARS).encode((CHARS * length)[:length])
-    return tfcharrnn.data.sequences(ids, seq_length=5, batch_size=2)
+    return toys.make_trainer(steps_per_loop=2)
 
 
 class FolderTest(tf.test.TestCase, parameterized.TestCase):
@@ -165,9 +150,10 @@ class EarlyStoppingTest(tf.test.TestCase, parameterized.TestCase):
             self.assertEqual(trainer.stop_training, stops)
 
     def test_a_restart_waits_on(self):
-        record = {}
+        record = Record()
         for loss, stops in ((1.0, False), (2.0, False), (2.0, True)):
-            record = json.loads(json.dumps(record))  # As in a checkpoint.
+            # As in a checkpoint.
+            record = Record.from_json(json.loads(json.dumps(record.to_json())))
             trainer = at(0, record)
             stopping = callbacks.EarlyStopping(2)
             self.assertFalse(stopping.has_waited(trainer))
@@ -301,133 +287,6 @@ class TensorBoardTest(FolderTest):
                 callbacks.TensorBoard(self.folder)
 
 
-class SampleTest(FolderTest):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.vocabulary = tfcharrnn.Vocabulary(CHARS)
-        cls.trainer = make_rnn_trainer()
-        # Or else it makes no difference how warm it is.
-        cls.trainer.model.bias.assign(tf.linspace(0.0, 4.0, len(CHARS)))
-
-    def setUp(self):
-        super().setUp()
-        self.path = self.folder / 'samples.txt'
-
-    def make(self, path=None, **options):
-        options = {'length': 30, 'temperatures': (0.5, 1.0, 2.0), **options}
-        return callbacks.Sample(
-            self.vocabulary, self.path if path is None else path, **options
-        )
-
-    def at(self, step):
-        return types.SimpleNamespace(
-            model=self.trainer.model, step=step, averaged=self.trainer.averaged
-        )
-
-    def test_writes_with_the_averaged_weights(self):
-        bias = self.trainer.model.bias
-
-        @contextlib.contextmanager
-        def averaged():
-            before = tf.identity(bias)
-            bias.assign([100.0] + [0.0] * (len(CHARS) - 1))
-            yield
-            bias.assign(before)
-
-        self.make()(
-            types.SimpleNamespace(
-                model=self.trainer.model, step=1, averaged=averaged
-            ),
-            {},
-        )
-        for text in self.read().values():
-            self.assertEqual(text, CHARS[0] * 30)
-
-    def read(self):
-        """Returns {(step, temperature): text}."""
-        text = self.path.read_bytes().decode('utf-8')
-        parts = re.split(r'==> step (\d+), temperature (\S+)\n', text)
-        self.assertEqual(parts[0], '')
-        keys = zip(map(int, parts[1::3]), map(float, parts[2::3]), strict=True)
-        keys = list(keys)
-        self.assertLen(set(keys), len(keys))
-        texts = [text.removesuffix('\n\n') for text in parts[3::3]]
-        return dict(zip(keys, texts, strict=True))
-
-    def test_writes_a_text_at_every_temperature(self):
-        sample = self.make(prompt='abé')
-        sample(self.at(10), {})
-        sample(self.at(20), {})
-        samples = self.read()
-        expected = [(s, t) for s in (10, 20) for t in (0.5, 1.0, 2.0)]
-        self.assertEqual(list(samples), expected)
-        for text in samples.values():
-            self.assertStartsWith(text, 'abé')
-            self.assertLen(text, 3 + 30)
-            self.assertContainsSubset(text, CHARS)
-        self.assertLen(set(samples.values()), len(samples))
-
-    def test_ends_where_it_is_to_stop(self):
-        self.make(stop=CHARS[-1])(self.at(10), {})
-        texts = self.read().values()
-        self.assertTrue(any(len(text) < 30 for text in texts))
-        for text in texts:
-            self.assertNotIn(CHARS[-1], text)
-
-    def test_the_text_is_a_function_of_weights_and_step(self):
-        self.make()(self.at(10), {})
-        first = self.read()
-        self.path.unlink()
-        sample = self.make()
-        tf.random.set_seed(2)
-        sample(self.at(5), {})
-        sample(self.at(10), {})
-        second = self.read()
-        for key, text in first.items():
-            self.assertEqual(second[key], text)
-
-    def test_a_restart_tells_no_step_twice(self):
-        sample = self.make()
-        for step in (10, 20, 30):
-            sample(self.at(step), {})
-        before = self.path.read_bytes()
-        sample = self.make()
-        for step in (20, 30):
-            sample(self.at(step), {})
-        self.assertEqual(self.path.read_bytes(), before)
-
-    def test_training_is_the_same_with_and_without(self):
-        batches, snapshots = make_batches(), []
-        for sampling in ([], [every(2, self.make())]):
-            trainer = make_rnn_trainer()
-            trainer.train(batches, 6, sampling + [every(2, toys.Recorder())])
-            snapshots.append(toys.snapshot(trainer))
-        toys.assert_same(*snapshots)
-        self.assertLen(self.read(), 3 * 3)
-
-    def test_tensorboard_gets_the_texts(self):
-        board = mock.create_autospec(callbacks.TensorBoard, instance=True)
-        self.make(tensorboard=board, temperatures=(0.5, 2))(self.at(10), {})
-        texts = self.read()
-        self.assertEqual(
-            [call.args[1:] for call in board.text.call_args_list],
-            [
-                ('temperature 0.5', texts[10, 0.5]),
-                ('temperature 2', texts[10, 2.0]),
-            ],
-        )
-
-    @parameterized.parameters(
-        ({'prompt': 'abX'}, 'X'),
-        ({'temperatures': (1.0, -1.0)}, 'temperature.*-1'),
-        ({'temperatures': (math.nan,)}, 'temperature.*nan'),
-    )
-    def test_what_cannot_be_written_is_refused_at_once(self, options, message):
-        with self.assertRaisesRegex(ValueError, message):
-            self.make(**options)
-
-
 class Screen(io.StringIO):
     """A terminal: what a reader sees of it."""
 
@@ -516,7 +375,7 @@ class ProgressTest(tf.test.TestCase, parameterized.TestCase):
         (0.5, 50, '0:00:25 left'),
         (0.01, 50, '0:00:00 left'),
         (72.0, 50, '1:00:00 left'),
-        (7200.0, 50, '100:00:00 left'),
+        (7200.0, 50, '4 days, 4:00:00 left'),
         (0.5, 100, '0:00:00 left'),
     )
     def test_the_time_left_is_that_of_the_steps_left(self, each, step, left):
@@ -550,65 +409,6 @@ class ProgressTest(tf.test.TestCase, parameterized.TestCase):
         progress.close()
         self.assertEqual(screen.getvalue().count('\n'), 1)
         self.assertEndsWith(screen.getvalue(), '\n')
-
-
-class KeepBestTest(FolderTest):
-    def start(self):
-        trainer = make_toy()
-        vocabulary = tfcharrnn.Vocabulary('abcde')
-        checkpointer = tfcharrnn.Checkpointer(
-            self.folder, trainer, vocabulary, max_to_keep=2
-        )
-        checkpointer.restore()
-        return trainer, checkpointer
-
-    def train(self, *losses):
-        """Goes on for two steps for each loss that is to be validated."""
-        trainer, checkpointer = self.start()
-        first, weights = trainer.step, {}
-
-        def validate(trainer, metrics):
-            metrics['valid_loss'] = losses[(trainer.step - first) // 2 - 1]
-            weights[trainer.step] = self.weights(trainer.model)
-
-        trainer.train(
-            toys.streams(),
-            first + 2 * len(losses),
-            [
-                every(2, validate),
-                every(2, checkpointer.keep_best),
-                every(2, checkpointer),
-            ],
-        )
-        return weights
-
-    @staticmethod
-    def weights(model):
-        return [variable.numpy() for variable in model.trainable_variables]
-
-    def best(self):
-        model, _ = tfcharrnn.checkpoints.load_model(
-            self.folder, 'best', build=toys.FrequencyModel
-        )
-        return self.weights(model)
-
-    def test_the_smallest_validation_loss_is_kept_across_restarts(self):
-        weights = self.train(3.0, 1.0, 2.0, 1.5)
-        toys.assert_same(self.best(), weights[4])
-        self.train(1.25, math.nan, 1.0)
-        toys.assert_same(self.best(), weights[4])
-        weights = self.train(0.5)
-        toys.assert_same(self.best(), weights[16])
-        # The latest ones are kept beside it.
-        self.assertEqual(
-            sorted(path.name for path in self.folder.glob('ckpt-*.index')),
-            ['ckpt-14.index', 'ckpt-16.index'],
-        )
-
-    def test_without_a_validation_there_is_no_best(self):
-        trainer, checkpointer = self.start()
-        trainer.train(toys.streams(), 2, [every(2, checkpointer.keep_best)])
-        self.assertEmpty(os.listdir(self.folder))
 
 
 if __name__ == '__main__':

@@ -16,6 +16,7 @@ from tfcharrnn import data
 from tfcharrnn.text.vocabulary import Vocabulary
 from tfcharrnn.training.callbacks import every
 from tfcharrnn.training.checkpointer import Checkpointer
+from tfcharrnn.training.model_dir import load_model
 from tfcharrnn.training.trainer import Trainer
 
 LINES = ['abcd'[: n % 4 + 1] for n in range(20)]
@@ -223,6 +224,63 @@ class KeepTest(saving.FolderTest):
         checkpointer.restore()
         self.assertEqual(checkpointer.trainer.record.best.loss, 1.0)
         self.assert_kept('ckpt-1', 'ckpt-2', 'best/ckpt-2')
+
+
+class KeepBestTest(saving.FolderTest):
+    def start(self):
+        trainer = toys.make_trainer()
+        checkpointer = self.checkpointer(trainer, max_to_keep=2)
+        checkpointer.restore()
+        return trainer, checkpointer
+
+    def train(self, *losses):
+        """Goes on for two steps for each loss that is to be validated."""
+        trainer, checkpointer = self.start()
+        first, weights = trainer.step, {}
+
+        def validate(trainer, metrics):
+            metrics['valid_loss'] = losses[(trainer.step - first) // 2 - 1]
+            weights[trainer.step] = self.weights(trainer.model)
+
+        trainer.train(
+            toys.streams(),
+            first + 2 * len(losses),
+            [
+                every(2, validate),
+                every(2, checkpointer.keep_best),
+                every(2, checkpointer),
+            ],
+        )
+        return weights
+
+    @staticmethod
+    def weights(model):
+        return [variable.numpy() for variable in model.trainable_variables]
+
+    def best(self):
+        model, _ = load_model(self.model_dir, 'best', build=toys.FrequencyModel)
+        return self.weights(model)
+
+    def test_the_smallest_validation_loss_is_kept_across_restarts(self):
+        weights = self.train(3.0, 1.0, 2.0, 1.5)
+        toys.assert_same(self.best(), weights[4])
+        self.train(1.25, math.nan, 1.0)
+        toys.assert_same(self.best(), weights[4])
+        weights = self.train(0.5)
+        toys.assert_same(self.best(), weights[16])
+        # The latest ones are kept beside it.
+        self.assertEqual(
+            sorted(
+                path.name
+                for path in pathlib.Path(self.model_dir).glob('ckpt-*.index')
+            ),
+            ['ckpt-14.index', 'ckpt-16.index'],
+        )
+
+    def test_without_a_validation_there_is_no_best(self):
+        trainer, checkpointer = self.start()
+        trainer.train(toys.streams(), 2, [every(2, checkpointer.keep_best)])
+        self.assertFalse(os.path.exists(self.model_dir))
 
 
 class RefuseTest(saving.FolderTest):
