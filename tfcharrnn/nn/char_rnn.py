@@ -129,14 +129,14 @@ class CharRNN(tf.Module):
         self._dtype = tf.as_dtype(compute_dtype)
         self._tied, self._residual = tied, residual
         self._penalties = activation_penalty, slowness_penalty
-        self.embedding = None
+        self.embedding: Any = None  # or a variable [V, E]
         if embedding_dim is not None:
             # As large as what the cell makes of it. With Keras' 0.05, a model
             # first spends hundreds of steps learning to tell characters apart.
             initial = tf.random.uniform([vocab_size, embedding_dim], -0.5, 0.5)
             self.embedding = tf.Variable(initial, name='embedding')
         sizes = [embedding_dim or vocab_size] + [rnn_units] * (num_layers - 1)
-        self.cells = [cell(size, rnn_units) for size in sizes]
+        self.cells: list[Any] = [cell(size, rnn_units) for size in sizes]
         check_weights(self.cells, self._dropout.weights)
         for layer in self.cells:
             layer.compute_dtype = self._dtype

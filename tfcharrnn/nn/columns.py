@@ -11,6 +11,8 @@ gates and states stay float32.
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 from tfcharrnn.nn.cells import RNNCell, State
@@ -57,7 +59,7 @@ class Columns(RNNCell):
         of the embedding's size. A vocabulary of words is too large for that:
         each input is embedded instead.
         """
-        if embedding is not None and embedding.shape[0] > MAX_TABLE:
+        if embedding is not None and _is_large(embedding):
             columns = embed_columns(ids, embedding, self.compute_dtype)
             return self.unroll_columns(columns, state)
         table = tf.convert_to_tensor(self.kernel)
@@ -80,7 +82,7 @@ class Columns(RNNCell):
             kernel = tf.transpose(kernel)
         elif embedding is not None:
             kernel = tf.matmul(embedding, kernel)
-        return kernel, self.bias[..., None], *self._recurrent_weights()
+        return kernel, tf.expand_dims(self.bias, -1), *self._recurrent_weights()
 
     def step_products(
         self, state: State, weights: tuple[tf.Tensor, ...]
@@ -190,9 +192,14 @@ def embed_columns(
     Returns:
         [E, T, B], of `dtype` or of the type of `embedding`.
     """
-    if embedding.shape[0] > MAX_TABLE:
+    if _is_large(embedding):
         return _gather_columns(ids, embedding)
     return product(embedding, _one_hot(ids, embedding.shape[0], dtype), dtype)
+
+
+def _is_large(embedding):
+    """Whether the vocabulary is too large to multiply all of it."""
+    return embedding.shape[0] > MAX_TABLE
 
 
 def _one_hot(ids, depth, dtype):
@@ -205,7 +212,7 @@ def _one_hot(ids, depth, dtype):
 
 
 @tf.custom_gradient
-def _gather_columns(ids, embedding):
+def _gather_columns(ids, embedding) -> Any:
     """Looks ids [B, T] up in an embedding [V, E]: columns [E, T, B]."""
     ids = tf.transpose(ids)
     size = embedding.shape[0]

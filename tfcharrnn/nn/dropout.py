@@ -36,7 +36,7 @@ class Noise(NamedTuple):
 
     def fold_in(self, number: int) -> Noise:
         """Returns other noise, a function of this one and a number."""
-        fold_in = tf.random.experimental.stateless_fold_in
+        fold_in = tf.random.experimental.stateless_fold_in  # pyright: ignore
         return self._replace(seed=fold_in(self.seed, number))
 
     def split(self, count: int) -> list[Noise]:
@@ -82,9 +82,9 @@ def drop(
         shape = tf.stack([shape[0], 1, shape[2]])
     # Sixteen random bits an element, half as many as a uniform number takes.
     size = tf.reduce_prod(shape)
-    bits = tf.random.stateless_uniform(
-        [(size + 1) // 2], seed, None, None, tf.uint32, alg='philox'
-    )
+    draw: Any = tf.random.stateless_uniform  # Stubs demand bounds for integers.
+    half = [(size + 1) // 2]
+    bits = draw(half, seed, None, None, tf.uint32, alg='philox')
     bits = tf.reshape(tf.bitcast(bits, tf.uint16), [-1])[:size]
     threshold = _threshold(rate, share)
     kept = tf.reshape(bits, shape) >= tf.cast(threshold, tf.uint16)
@@ -187,7 +187,7 @@ def penalize(
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
 
     @tf.custom_gradient
-    def identity(outputs, dropped):
+    def identity(outputs, dropped) -> Any:
         def gradient(upstream):
             # The mean is over all replicas' rows, the gradients are summed.
             size = tf.cast(tf.size(outputs), tf.float32)

@@ -25,6 +25,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -186,7 +187,8 @@ class Gated(Columns):
     def _recurrent_weights(self):
         kernel = tf.transpose(self.recurrent_kernel)
         # Where a product has one thread, two of them have two.
-        half = kernel.shape[0] // 2 if _num_threads() == 1 else 0
+        size: Any = kernel.shape[0]
+        half = size // 2 if _num_threads() == 1 else 0
         parts = (kernel[:half], kernel[half:]) if half else (kernel,)
         # Snapshots keep the graph optimizer from folding the transposition
         # and the slices into the products of each step.
@@ -299,7 +301,7 @@ def _backward(cell, kernel, tape, d_outputs, d_states):
     margin = _margin(kernel.shape[1], d_outputs.shape[2], dtype)
     kernel = _widen(kernel, margin)
     # The last rows of a step: those of the recurrent product, and a margin.
-    width = kernel.shape[1]
+    width: Any = kernel.shape[1]
     steps = tf.shape(d_outputs)[1]
     step = _compiled_backward(cell, dtype, margin)
 

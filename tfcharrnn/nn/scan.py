@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
 
-@tf.custom_gradient
-def average(projected: tf.Tensor, bias: tf.Tensor, state: tf.Tensor):
+def average(
+    projected: tf.Tensor, bias: tf.Tensor, state: tf.Tensor
+) -> tf.Tensor:
     """Runs h += sigmoid(z) * (candidate - h) over all steps.
 
     The gradient is written by hand, as in `recurrence`.
@@ -26,6 +28,11 @@ def average(projected: tf.Tensor, bias: tf.Tensor, state: tf.Tensor):
     Returns:
         Each h, [U, T, B] float32.
     """
+    return _average(projected, bias, state)
+
+
+@tf.custom_gradient
+def _average(projected, bias, state) -> Any:
     forward, backward = _compiled(tuple(projected.shape))
     # The tape need not look inside; in eager mode it would.
     outputs = forward(*map(tf.stop_gradient, (projected, bias, state)))
