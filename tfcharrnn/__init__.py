@@ -46,6 +46,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers
     from tfcharrnn.nn.cells import RNNCell as RNNCell
     from tfcharrnn.nn.cells import VanillaRNN as VanillaRNN
     from tfcharrnn.nn.char_rnn import CharRNN as CharRNN
+    from tfcharrnn.nn.dropout import Noise as Noise
     from tfcharrnn.nn.gates import GRU as GRU
     from tfcharrnn.nn.gates import LSTM as LSTM
     from tfcharrnn.running.measure import measure as measure
@@ -81,6 +82,7 @@ _HOMES = {
     'GRU': 'nn.gates',
     'Generator': 'generation.generator',
     'LSTM': 'nn.gates',
+    'Noise': 'nn.dropout',
     'RNNCell': 'nn.cells',
     'Rereading': 'generation.rereading',
     'Run': 'running.run',
