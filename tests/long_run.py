@@ -19,7 +19,10 @@ import threading
 from absl import flags
 
 import tfcharrnn
-from tfcharrnn import callbacks, commands
+from tfcharrnn import commands, startup
+from tfcharrnn.generation.samples import Sample
+from tfcharrnn.training import callbacks
+from tfcharrnn.training.trainer import Callback
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_integer('steps', 20_000, 'Steps.', 100, flag_values=FLAGS)
@@ -57,7 +60,7 @@ def make_text(num_words: int = 40_000) -> str:
     return ' '.join(draw.choices(words, k=num_words))
 
 
-def train(folder: str, report: callbacks.Callback) -> None:
+def train(folder: str, report: Callback) -> None:
     """Trains up to `FLAGS.steps`, with all that a run has."""
     import tensorflow as tf
 
@@ -70,7 +73,7 @@ def train(folder: str, report: callbacks.Callback) -> None:
     )
     checkpointer = tfcharrnn.Checkpointer(folder, trainer, corpus.vocabulary)
     often, every = max(1, FLAGS.steps // 40), callbacks.every
-    sample = callbacks.Sample(
+    sample = Sample(
         corpus.vocabulary, os.path.join(folder, 'samples.txt'), length=50
     )
     json_lines = callbacks.JsonLines(os.path.join(folder, 'metrics.jsonl'))
@@ -87,7 +90,7 @@ def train(folder: str, report: callbacks.Callback) -> None:
 
 def main() -> None:
     """Trains, and compares the end with the first tenth."""
-    commands.import_tensorflow()
+    startup.import_tensorflow()
     seen = []
 
     def report(trainer, metrics):

@@ -136,6 +136,11 @@ def text(
     def is_text(name, value):
         if not isinstance(value, str):
             raise ValueError(f'`{name}` is {value!r}, but must be a string.')
+        if not escaped and re.search(r'[\r\n]', value):
+            raise ValueError(
+                f'`{name}` is {value!r}, but must be one line: it is written '
+                'to a flagfile.'
+            )
         return value
 
     ways = (unescape, escape) if escaped else (str, str)
@@ -306,7 +311,7 @@ def parse_flags(cls: type[Settings], lines: Iterable[str]) -> dict[str, Any]:
     """
     known, given = settings_of(cls), {}
     for line in lines:
-        line = line.strip()
+        line = line.strip(' \t\r\n')  # A text may end with other spaces.
         if not line or line.startswith(('#', '//')):
             continue
         name, equals, value = line.removeprefix('--').partition('=')

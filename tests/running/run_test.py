@@ -26,7 +26,7 @@ from running_commands import (
 )
 
 import tfcharrnn
-from tfcharrnn import RunConfig, train
+from tfcharrnn import RunConfig, curricula, fields, train
 from tfcharrnn.running.run import Run, settle
 from tfcharrnn.training import callbacks, model_dir
 
@@ -171,6 +171,13 @@ class TrainTest(RunTest):
         again = make(curriculum='length:4@5,8', seq_length=100, steps=12)
         again.train()
         self.assertEqual(again.trainer.step, 12)
+
+    def test_epochs_are_as_many_characters_with_a_curriculum(self):
+        counts = []
+        for curriculum in (None, 'length:2@20,5@50,10'):
+            run = make(epochs=3, curriculum=curriculum)
+            counts.append(curricula.count_chars(run.stages, run.steps))
+        self.assertAlmostEqual(counts[1] / counts[0], 1.0, places=1)
 
     def test_auto_is_settled_once(self):
         with mock.patch(
@@ -433,8 +440,6 @@ class CommandTest(RunTest):
         flags = running_commands.QUICK
         self.assertContainsSubset(TINY[:5], flags)
         given = {**QUICK, 'sample_length': 12, 'temperatures': (0.5, 1.0)}
-        from tfcharrnn import fields
-
         read = fields.parse_flags(RunConfig, flags)
         self.assertEqual(
             RunConfig(**read, corpus=CORPUS, model_dir='bard'),

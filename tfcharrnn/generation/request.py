@@ -55,7 +55,7 @@ class Request:
                 'one character, or None.'
             )
         if self.num_samples is not None:
-            self._set_whole('num_samples', 1)
+            self._set_whole('num_samples', 1, _MAX_LENGTH)
         if self.seed is not None:
             self._set_whole('seed', -_MAX_SEED - 1, _MAX_SEED)
 
