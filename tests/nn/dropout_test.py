@@ -187,7 +187,7 @@ class PenaltyTest(tf.test.TestCase, parameterized.TestCase):
         upstream = tf.random.normal(outputs.shape)
         with tf.GradientTape() as tape:
             tape.watch([outputs, dropped])
-            y = dropout.penalize(outputs, dropped, 2.0, 3.0)
+            y = dropout.penalize(outputs, dropped, activation=2.0, slowness=3.0)
         actual = tape.gradient(y, [outputs, dropped], upstream)
         with tf.GradientTape() as tape:
             tape.watch([outputs, dropped])

@@ -240,8 +240,10 @@ class CharRNN(tf.Module):
         dropped = self._drop(x, 'output', noise, len(self.cells))
         if noise is not None and any(self._penalties):
             # Each penalty is a mean over these rows, a share of all.
-            penalties = (row_share * penalty for penalty in self._penalties)
-            dropped = penalize(x, dropped, *penalties)
+            activation, slowness = (row_share * p for p in self._penalties)
+            dropped = penalize(
+                x, dropped, activation=activation, slowness=slowness
+            )
         logits = product(self._logits_kernel(), dropped, self._dtype)
         logits = tf.transpose(tf.cast(logits, tf.float32), [2, 1, 0])
         return logits + self.bias

@@ -162,7 +162,11 @@ def check_weights(cells: Sequence[Any], rate: float) -> None:
 
 
 def penalize(
-    outputs: tf.Tensor, dropped: tf.Tensor, activation: float, slowness: float
+    outputs: tf.Tensor,
+    dropped: tf.Tensor,
+    *,
+    activation: float,
+    slowness: float,
 ) -> tf.Tensor:
     """Draws the outputs of a layer towards zero and towards their neighbours.
 
