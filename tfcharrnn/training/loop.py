@@ -28,7 +28,7 @@ Step = Callable[[Any, Any], tuple[Pairs, tf.Tensor, Any]]
 class Loop:
     """Makes steps in compiled calls, as many as fit in half a second.
 
-    while i < num_steps and finite:               # one call from Python
+    while i < num_steps and finite:           # one call from Python
         pairs, finite, state = step(next(batches), state)
     """
 

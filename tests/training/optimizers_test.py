@@ -1,0 +1,81 @@
+import tensorflow as tf
+from absl.testing import parameterized
+
+from tfcharrnn.config import HAVE_BETA_2, OPTIMIZERS, OptimizerConfig
+from tfcharrnn.training.optimizers import learning_rate, make_optimizer
+
+
+def curve(config, steps):
+    schedule = learning_rate(config, steps)
+    return [float(schedule(step)) for step in range(steps + 2)]
+
+
+class LearningRateTest(tf.test.TestCase, parameterized.TestCase):
+    @parameterized.parameters(
+        ('constant', 0, [1.0, 1.0, 1.0, 1.0, 1.0, 1.0]),
+        ('linear', 0, [1.0, 0.7625, 0.525, 0.2875, 0.05, 0.05]),
+        ('cosine', 0, [1.0, 0.8609, 0.525, 0.1891, 0.05, 0.05]),
+        ('constant', 2, [0.5, 0.75, 1.0, 1.0, 1.0, 1.0]),
+        ('linear', 2, [0.5, 0.75, 1.0, 0.525, 0.05, 0.05]),
+        ('stepwise', 0, [1.0, 1.0, 0.5, 0.5, 0.5, 0.5]),
+    )
+    def test_each_curve_in_full(self, name, warmup_steps, expected):
+        text = '1@2,0.5' if name == 'stepwise' else name
+        options = {} if text != name else {'learning_rate': 1.0}
+        config = OptimizerConfig(
+            lr_schedule=text, warmup_steps=warmup_steps, **options
+        )
+        self.assertAllClose(curve(config, 4), expected, atol=1e-4)
+
+    @parameterized.parameters(
+        ('linear:1:-1:4', '`lr_schedule` is -0.5 at step 3'),
+        ('sideways', 'A schedule is a number'),
+    )
+    def test_refuses_what_is_not_a_rate(self, text, message):
+        with self.assertRaisesRegex(ValueError, message):
+            config = OptimizerConfig(lr_schedule=text)
+            make_optimizer(config, steps=10)
+
+
+class OptimizerTest(tf.test.TestCase, parameterized.TestCase):
+    @parameterized.parameters(*OPTIMIZERS)
+    def test_has_the_settings_that_it_knows(self, name):
+        options = {'beta_2': 0.9} if name in HAVE_BETA_2 else {}
+        config = OptimizerConfig(
+            optimizer=name, weight_decay=0.01, learning_rate=0.5, **options
+        )
+        optimizer = make_optimizer(config, steps=10)
+        self.assertEqual(type(optimizer).__name__, OPTIMIZERS[name])
+        self.assertEqual(optimizer.weight_decay, 0.01)
+        self.assertAllClose(optimizer.learning_rate, 0.5)
+        if name in HAVE_BETA_2:
+            self.assertEqual(optimizer.beta_2, 0.9)
+
+    def test_biases_and_scales_do_not_decay(self):
+        kernel, bias, scale = (
+            tf.Variable([1.0], name=name)
+            for name in ('kernel', 'bias', 'scale')
+        )
+        config = OptimizerConfig(
+            optimizer='sgd', weight_decay=0.5, learning_rate=1.0
+        )
+        optimizer = make_optimizer(config, steps=10)
+        zeros = [tf.zeros([1])] * 3
+        optimizer.apply_gradients(
+            zip(zeros, (kernel, bias, scale), strict=True)
+        )
+        self.assertAllEqual(kernel, [0.5])
+        self.assertAllEqual(bias, [1.0])
+        self.assertAllEqual(scale, [1.0])
+
+    def test_the_share_may_change_later(self):
+        share = tf.Variable(1.0)
+        config = OptimizerConfig(learning_rate=0.5)
+        optimizer = make_optimizer(config, steps=10, share=share)
+        self.assertAllClose(optimizer.learning_rate, 0.5)
+        share.assign(0.25)
+        self.assertAllClose(optimizer.learning_rate, 0.125)
+
+
+if __name__ == '__main__':
+    tf.test.main()
