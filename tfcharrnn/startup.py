@@ -55,6 +55,15 @@ def is_quiet() -> bool:
     return os.environ.get('TF_CPP_MIN_LOG_LEVEL', '3') >= '3'
 
 
+def quietly() -> contextlib.AbstractContextManager[None]:
+    """Discards what C++ writes on standard error, where that is hidden.
+
+    >>> with quietly():
+    ...     _ = os.write(2, b'a message of C++')
+    """
+    return _silenced(sys.__stderr__ if is_quiet() else None)
+
+
 @contextlib.contextmanager
 def _silenced(stream: TextIO | None) -> Iterator[None]:
     """Discards what is written to the stream's file descriptor."""

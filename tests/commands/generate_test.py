@@ -13,6 +13,7 @@ from absl.testing import flagsaver, parameterized
 
 import tfcharrnn
 from tfcharrnn import commands, generate
+from tfcharrnn.generation import conversion
 
 CHARS = '\n\t\\ abcdné'
 ROOT = pathlib.Path(tfcharrnn.__file__).parent.parent
@@ -70,6 +71,10 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         super().setUpClass()
         cls.directory = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.directory.cleanup)
+        cache = {'XDG_CACHE_HOME': os.path.join(cls.directory.name, 'cache')}
+        patch = mock.patch.dict(os.environ, cache)
+        patch.start()
+        cls.addClassCleanup(patch.stop)
         cls.model_dir = os.path.join(cls.directory.name, 'run')
         model = tfcharrnn.CharRNN(len(CHARS), embedding_dim=8, rnn_units=16)
         vocabulary = tfcharrnn.Vocabulary(CHARS)
@@ -89,6 +94,7 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
             f'--model_dir={self.model_dir}',
             f'--length={LENGTH}',
             '--seed=1',
+            '--precision=float32',
             *arguments,
             **kwargs,
         )
@@ -138,7 +144,11 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         self.assertGreater(len(set(stdout.sizes)), 4)
 
     def test_a_fresh_seed_is_told_and_writes_the_same_again(self):
-        arguments = f'--model_dir={self.model_dir}', f'--length={LENGTH}'
+        arguments = (
+            f'--model_dir={self.model_dir}',
+            f'--length={LENGTH}',
+            '--precision=float32',
+        )
         status, text, err = run(*arguments)
         self.assertEqual(status, 0)
         seed_flag = err.split()[-1]
@@ -163,6 +173,31 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
                     f'sample {number} of 2 -----\n{text}\n'
                 )
         self.assertEqual((status, out, err), (0, expected, ''))
+
+    def test_auto_writes_with_int8_weights_and_says_so(self):
+        status, text, err = self.run_here('--precision=auto')
+        self.assertEqual((status, err), (0, 'Precision: int8.\n'))
+        generator = tfcharrnn.Generator(
+            self.generator.model, self.generator.vocabulary, precision='int8'
+        )
+        expected = generator.generate('', LENGTH, seed=1)
+        self.assertEqual(text, expected + '\n')
+        self.assertEqual(
+            self.run_here('--precision=int8'), (0, expected + '\n', '')
+        )
+
+    def test_without_litert_auto_is_float32_and_int8_an_error(self):
+        missing = ValueError("Type `pip install 'tfcharrnn[int8]'`.")
+        with mock.patch.object(
+            conversion, 'find_interpreter', side_effect=missing
+        ):
+            status, text, err = self.run_here('--precision=auto')
+            self.assertEqual(status, 0)
+            self.assertStartsWith(err, 'Precision: float32; --precision=int8')
+            self.assertEqual((0, text, ''), self.run_here())
+            status, out, err = self.run_here('--precision=int8')
+            self.assertEqual((status, out), (1, ''))
+            self.assertEqual(err, f'Error: {missing}\n')
 
     @parameterized.parameters(
         (r'a\nb', 'a\nb'),
@@ -235,6 +270,7 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         (['--temperature='], 'temperature'),
         (['--length=-1'], 'length'),
         (['--top_k=0'], 'top_k'),
+        (['--precision=int4'], '`precision`'),
         (['--top_p=2'], 'top_p'),
         (['--num_samples=0'], 'num_samples'),
         (['--temprature=1'], 'temperature'),
@@ -251,7 +287,7 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
             f'--model_dir={self.model_dir} --prompt=bad | head -c 9; '
             'exit ${PIPESTATUS[0]}'
         )
-        self.assertEqual(done.stderr, b'')
+        self.assertEqual(done.stderr, b'Precision: int8.\n')
         self.assertEqual(done.returncode, 141)
         self.assertStartsWith(done.stdout, b'bad')
         self.assertLen(done.stdout, 9)

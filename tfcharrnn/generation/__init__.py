@@ -8,6 +8,11 @@ The modules in the order of their imports:
     stopping    ends a text where it should end
     request     what to write and how to draw it, checked
     writer      makes the steps of a model in compiled graphs
+    noise       the noise of `sampling`, in NumPy
+    draws       what `sampling` draws, in NumPy
+    conversion  a model's step with int8 weights, for LiteRT
+    cache       converted models, kept for the next start
+    int8        makes the steps of a model with int8 weights
     generator   the front: text in, text out
     rereading   a model without a state, as one with a state
     samples     a callback: what the model writes while it trains

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -11,10 +10,10 @@ from typing import Any, overload
 import numpy as np
 from absl import logging
 
-from tfcharrnn.generation import rereading
+from tfcharrnn import checks
 from tfcharrnn.generation.request import Request
 from tfcharrnn.generation.stopping import Stop
-from tfcharrnn.generation.writer import Draft, Writer
+from tfcharrnn.generation.writer import Writer
 from tfcharrnn.nn.char_rnn import CharRNN
 from tfcharrnn.text.vocabulary import Vocabulary
 from tfcharrnn.training.model_dir import load_model
@@ -22,6 +21,7 @@ from tfcharrnn.training.model_dir import load_model
 # The pieces of a stream grow to this many characters: fewer calls from Python,
 # and still many pieces a second.
 _MAX_PIECE = 32
+PRECISIONS = 'float32', 'int8', 'auto'
 # A text begins after the first of these that the vocabulary has.
 _BEFORE_TEXT = '\n '
 
@@ -53,24 +53,36 @@ class Generator:
     it begins after a newline and ends before the next, and neither newline is
     part of it.
 
+    With `precision='int8'`, a single text is written several times faster. The
+    weights are then converted when the generator is made; make another after
+    more training. See `generation.int8`.
+
     Attributes:
         model: The model that writes: a `CharRNN`, or anything with
             `vocab_size`, `initial_state(batch_size)`, `model(inputs, state)`
             and `model.step(ids, state)`. A state may hold whatever the model
             needs (see `Rereading`), in tensors with one row for each text.
         vocabulary: The characters that the model's ids stand for.
+        precision: How the weights are read: 'float32' or 'int8'.
     """
 
-    def __init__(self, model: Any, vocabulary: Vocabulary):
+    def __init__(
+        self, model: Any, vocabulary: Vocabulary, *, precision: str = 'float32'
+    ):
         """Puts a model and a vocabulary together.
 
         Args:
             model: The model.
             vocabulary: The vocabulary that it was trained with.
+            precision: 'float32': the model as it is. 'int8': faster and almost
+                as exact; needs LiteRT (`pip install 'tfcharrnn[int8]'`).
+                'auto': 'int8' where it can be had, otherwise 'float32'.
 
         Raises:
-            ValueError: The two differ in size.
+            ValueError: The two differ in size, or `precision` is 'int8' and
+                the model cannot be converted or LiteRT is not installed.
         """
+        checks.choice('precision', precision, PRECISIONS)
         if model.vocab_size != len(vocabulary):
             raise ValueError(
                 f'The model knows {model.vocab_size} characters, but the '
@@ -79,7 +91,7 @@ class Generator:
             )
         self.model = model
         self.vocabulary = vocabulary
-        self._writer = Writer(model)
+        self.precision, self._writer = _make_writer(model, precision)
 
     @classmethod
     def from_checkpoint(
@@ -88,6 +100,7 @@ class Generator:
         checkpoint: str | None = None,
         *,
         build: Callable[..., Any] = CharRNN,
+        precision: str = 'float32',
     ) -> Generator:
         """Rebuilds a trained model from its directory.
 
@@ -97,6 +110,7 @@ class Generator:
                 of a checkpoint.
             build: Makes the model from its `config`: see
                 `training.model_dir.load_model`.
+            precision: 'float32', 'int8' or 'auto', as for `Generator`.
 
         Returns:
             A generator with the model and its vocabulary.
@@ -104,10 +118,12 @@ class Generator:
         Raises:
             FileNotFoundError: The directory has no model, or not the
                 checkpoint.
-            ValueError: A file is damaged, or belongs to another model.
+            ValueError: A file is damaged, or belongs to another model; or as
+                for `Generator`.
         """
+        checks.choice('precision', precision, PRECISIONS)
         model, vocabulary = load_model(model_dir, checkpoint, build=build)
-        return cls(model, vocabulary)
+        return cls(model, vocabulary, precision=precision)
 
     @overload
     def generate(
@@ -269,7 +285,7 @@ class Generator:
         others, _ = self._writer.read(ids)
         return np.concatenate([first, others])
 
-    def _begin(self, request: Request) -> tuple[Draft, Stop]:
+    def _begin(self, request: Request) -> tuple[Any, Stop]:
         """Reads the prompt; returns the draft after it, and where it ends."""
         ids = self._encode(request.prompt)
         # A line begins after the end of another, which is not part of it.
@@ -335,6 +351,16 @@ class Generator:
         return self.vocabulary.decode(ids)
 
 
-# The names of version 0.1, until all that use them have moved.
-Options = functools.partial(Request, '', 0)
-Rereading = rereading.Rereading
+def _make_writer(model: Any, precision: str) -> tuple[str, Any]:
+    """Returns the precision that is taken, and the writer that has it."""
+    if precision != 'float32':
+        try:
+            from tfcharrnn.generation.int8 import Int8Writer
+
+            return 'int8', Int8Writer(model)
+        except Exception as error:
+            if precision == 'int8':
+                raise
+            # Whatever is missing, float32 needs nothing.
+            logging.info("`precision` is 'float32': %s", error)
+    return 'float32', Writer(model)
