@@ -1,19 +1,19 @@
-"""Stages: the datasets of a curriculum in their order.
+"""Stages: the datasets of a curriculum, in order.
 
-A curriculum is an iterable of `Stage`s, and the loop over it is
+A curriculum is an iterable of `Stage`s. The loop over it is
 
     for stage in remaining(trainer, stages):
         trainer.train(stage.dataset, stage.steps, callbacks)
 
-`train` is this loop for stages that end by a condition, for a budget in
-characters, and for a control: as many characters without the curriculum.
+`train` is this loop, with stages that end by a condition, a budget in
+characters, and a control: as many characters without the curriculum.
 
-At a change of stage the state is kept where the rows go on, and is zero
-otherwise. They go on where both datasets are `data.sequences` of one text with
-one `batch_size`, whatever their `seq_length`: no character comes twice, none is
-left out. Which stage it is, where it began and where in its data training
-stands is in the record of the run (`training.record.Place`), and so in every
-checkpoint.
+When a stage begins, the state is kept if the rows go on, and is zero otherwise.
+Rows go on if both datasets are `data.sequences` of the same text with the same
+`batch_size`, whatever their `seq_length`: no character comes twice, none is
+left out. The record of the run (`training.record.Place`), and so each
+checkpoint, says which stage it is, where it began, and where in its dataset
+training stands.
 
 What changes from batch to batch needs no stages. It is a dataset whose batches
 are a function of their number (`easiest_first`, `growing_vocabulary`, `mix`),
@@ -54,15 +54,14 @@ class Stage:
     True
 
     Attributes:
-        dataset: `data.Batches`, or anything that a `Trainer` trains on and that
-            has its `num_chars`, the targets of a pass.
-        steps: The global step at which the stage ends; None: not by a step.
-        until: Ends the stage when it returns True. It is given the metrics of
-            the last `every` steps (their numbers, 'chars_per_second' left
-            out) and those that callbacks with this period have added, such as
+        dataset: `data.Batches`, or any dataset for a `Trainer` that also has
+            `num_chars`, the number of targets in a pass.
+        steps: The GLOBAL step at which the stage ends; None: at no fixed step.
+        until: Ends the stage when it returns True. Its argument has the
+            metrics of the last `every` steps (without 'chars_per_second'), and
+            those that callbacks with this period have added, such as
             'valid_loss'. It should depend on nothing else.
-        every: Steps between two calls of `until`, which is called at the
-            multiples.
+        every: The period of `until`, which is called at the multiples.
 
     Raises:
         ValueError: If `steps` or `every` is not a whole number above 0, or one
@@ -93,17 +92,16 @@ def remaining(trainer: Trainer, stages: Iterable[Stage]) -> Iterator[Stage]:
         for stage in remaining(trainer, stages):
             trainer.train(stage.dataset, stage.steps, callbacks)
 
-    The next stage comes when the last one is over: at its `steps`, or when
-    `train` found its `until` to hold. A loop that stops before that, ends.
+    The next stage comes when one is over: at its `steps`, or when its `until`
+    holds (in `train`). If training stops before that, so does the loop.
 
     Args:
         trainer: Its `record.place` says which stage it is on.
-        stages: A list of stages, or a generator of them: the same ones in the
-            same order at each restart.
+        stages: A list or generator of stages, the same at each restart.
 
     Yields:
-        The stage that the trainer is on, and those after it. The trainer stands
-        in the dataset of the stage when it is yielded.
+        The stage that the trainer is on, and those after it. The trainer is
+        ready for the dataset of the stage.
     """
     place = trainer.record.place
     begins = place.began is None
@@ -137,14 +135,13 @@ def train(
     num_chars: int | None = None,
     control: bool = False,
 ) -> Metrics:
-    """Trains through the stages, from wherever a checkpoint has left off.
+    """Trains through the stages, from wherever a checkpoint left off.
 
         for stage in remaining(trainer, stages):
             trainer.train(stage.dataset, ...)   # until the stage ends
 
-    Started again after a crash, in whichever stage, it goes on bit for bit.
-    The same stages have to come in the same order then; those that are over
-    are not trained on again.
+    Restarted after a crash in any stage, it continues bit for bit, if the
+    stages are the same. It does not repeat stages that are over.
 
         >>> from tfcharrnn import CharRNN, data
         >>> rnn = CharRNN(3, embedding_dim=4, rnn_units=8)
@@ -159,24 +156,24 @@ def train(
         (1, 100)
 
     Args:
-        trainer: What trains; its `record.place` says where it stands.
-        stages: A list of stages, or a generator of them. In any but the last
-            one that is wanted, `steps` or `until` says where it ends.
+        trainer: The trainer; its `record.place` says where it stands.
+        stages: A list or generator of stages. Each but the last needs `steps`
+            or `until`.
         steps: The GLOBAL step at which all training ends.
         callbacks: As for `Trainer.train`.
-        num_chars: A budget, instead of `steps` or besides: training ends when
-            so many characters were targets. It is counted as the mean number
-            of a batch in each stage's dataset.
-        control: Trains on the dataset of the last stage alone, for as many
-            characters: what the curriculum is to be compared with.
+        num_chars: A budget, instead of `steps` or in addition: training ends
+            after this many targets, counted by the mean of the batches of each
+            dataset.
+        control: Trains on the dataset of the last stage only, for as many
+            characters: a baseline for the curriculum.
 
     Returns:
         The metrics of the last stage that was trained; empty if there was
         nothing to do.
 
     Raises:
-        ValueError: If a stage has no end, an `until` asks for a metric that
-            is not there, or a control has no stage.
+        ValueError: If a stage has no end, an `until` needs a missing metric, or
+            a control has no stages.
     """
     if control:
         stages = list(stages)
@@ -194,7 +191,7 @@ def train(
 
 
 def count_chars(stages: Iterable[Stage], steps: int | None = None) -> int:
-    """Counts the characters that are targets up to a GLOBAL step.
+    """Counts the targets up to a GLOBAL step.
 
     >>> from tfcharrnn import data
     >>> text = np.arange(1001)
@@ -204,22 +201,22 @@ def count_chars(stages: Iterable[Stage], steps: int | None = None) -> int:
     1000
 
     Args:
-        stages: Stages without `until`: where these end, nobody knows.
+        stages: Stages without `until`, whose end cannot be foreseen.
         steps: Where training ends; None: at the end of the last stage.
 
     Returns:
-        The number of characters, to the mean of each dataset's batches.
+        The number of targets, by the mean of the batches of each dataset.
 
     Raises:
-        ValueError: If a stage may end at any step.
+        ValueError: If a stage does not end at a fixed step.
     """
     begin, total = 0, 0.0
     for stage in stages:
         ends = [x for x in (stage.steps, steps) if x is not None]
         if stage.until is not None or not ends:
             raise ValueError(
-                'The characters of a curriculum can be counted where each '
-                'stage ends at a step. Give the budget as `num_chars`.'
+                'The characters of a curriculum can only be counted if each '
+                'stage ends at a fixed step. Give the budget as `num_chars`.'
             )
         total += _chars(stage.dataset, max(0, min(ends) - begin))
         begin = max(begin, min(ends))
@@ -227,7 +224,7 @@ def count_chars(stages: Iterable[Stage], steps: int | None = None) -> int:
 
 
 def count_steps(stages: Iterable[Stage], num_chars: int) -> int:
-    """Counts the steps in which so many characters are targets.
+    """Counts the steps up to a number of targets.
 
     >>> from tfcharrnn import data
     >>> text = np.arange(1001)
@@ -244,14 +241,14 @@ def count_steps(stages: Iterable[Stage], num_chars: int) -> int:
         The GLOBAL step.
 
     Raises:
-        ValueError: If a stage may end at any step.
+        ValueError: If a stage does not end at a fixed step.
     """
     began, spent = 0, 0.0
     for number, stage in enumerate(stages):
         if stage.until is not None:
             raise ValueError(
-                'The steps of a curriculum can be counted where each stage '
-                'ends at a step, not where one ends by `until`.'
+                'The steps of a curriculum can only be counted if each stage '
+                'ends at a fixed step, not by `until`.'
             )
         place = Place(stage=number, began=began, num_chars=spent)
         last = _last_step(stage, place, None, num_chars)
@@ -263,7 +260,7 @@ def count_steps(stages: Iterable[Stage], num_chars: int) -> int:
 
 
 def _turn(trainer, number, dataset, previous):
-    """Turns to the next stage: the one place where a stage begins."""
+    """Begins the next stage; nothing else begins one."""
     place = trainer.record.place
     spent = _chars(previous, trainer.step - place.began)
     place.num_chars += spent
@@ -273,7 +270,7 @@ def _turn(trainer, number, dataset, previous):
 
 
 def _train_stage(trainer, stage, last, callbacks):
-    """Trains up to a step, or until `until` holds, or a callback stops it."""
+    """Trains up to a step, until `until` holds, or until a callback stops."""
     place = trainer.record.place
     if place.metrics is not None:
         _ask(stage, place)
@@ -296,7 +293,7 @@ def _train_stage(trainer, stage, last, callbacks):
 
 
 def _noting(callback, stage):
-    """Notes what is known before a callback, which may save a checkpoint."""
+    """Notes the metrics before a callback, which may save a checkpoint."""
     if getattr(callback, 'call_every', None) != stage.every:
         return callback
 
@@ -309,7 +306,7 @@ def _noting(callback, stage):
 
 
 def _note(place, metrics):
-    # What depends on timing would be otherwise in a run that is repeated.
+    # A repeated run would have other timings.
     place.metrics = {
         name: float(value)
         for name, value in metrics.items()
@@ -318,7 +315,7 @@ def _note(place, metrics):
 
 
 def _ask(stage, place):
-    """Asks whether the stage is over, once for each time that it is due."""
+    """Asks `until` whether the stage is over, once for each multiple."""
     metrics = place.metrics
     try:
         place.ended = bool(stage.until(metrics))
@@ -337,12 +334,12 @@ def _is_over(stage, place, step):
 
 
 def _last_step(stage, place, steps, num_chars):
-    """Returns the step at which a stage ends, if not by `until` before."""
+    """Returns the step at which a stage ends, unless `until` ends it."""
     ends = [stage.steps, steps]
     if num_chars is not None:
         left = max(0.0, num_chars - place.num_chars)
         batches = left * len(stage.dataset) / stage.dataset.num_chars
-        # Rounding alone is no reason for one more step.
+        # Rounding must not cause an extra step.
         ends.append(place.began + math.ceil(round(batches, 6)))
     ends = [end for end in ends if end is not None]
     if not ends and stage.until is None:
@@ -354,5 +351,5 @@ def _last_step(stage, place, steps, num_chars):
 
 
 def _chars(dataset, steps):
-    """Returns how many characters are targets in so many steps, on average."""
+    """Returns the mean number of targets in a number of steps."""
     return steps * dataset.num_chars / len(dataset)

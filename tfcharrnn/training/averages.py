@@ -1,4 +1,4 @@
-"""Averages: a moving average of the weights, to evaluate and write with."""
+"""Averages: a moving average of the weights, for evaluation and samples."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Averages:
 
         average += max(1 - decay, 1 / (step + 1)) * (weights - average)
 
-    It is the mean of all weights while there are few, and forgets the oldest
-    later (Polyak and Juditsky 1992, https://doi.org/10.1137/0330046).
+    At first it is the mean of all weights so far; later it forgets the oldest
+    (Polyak and Juditsky 1992, https://doi.org/10.1137/0330046).
 
         >>> model = tf.Module()
         >>> model.weight = tf.Variable(0.0)
@@ -38,7 +38,7 @@ class Averages:
     """
 
     def __init__(self, model: Any, decay: float | None):
-        """Makes the variables, equal to the weights.
+        """Creates the variables, equal to the weights.
 
         Args:
             model: Has `trainable_variables`.
@@ -60,7 +60,7 @@ class Averages:
         """Moves the averages towards the weights.
 
         Args:
-            step: How many updates there were before this one.
+            step: The number of updates before this one.
         """
         if self._decay is None:
             return
@@ -73,7 +73,7 @@ class Averages:
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
-        """Puts the averages in the place of the weights, inside of `with`."""
+        """Replaces the weights by their averages inside a `with` block."""
         weights = self._model.trainable_variables if self.variables else ()
         saved = [tf.identity(variable) for variable in weights]
         for variable, average in zip(weights, self.variables, strict=True):

@@ -1,4 +1,4 @@
-"""Callbacks: what happens between steps. Any function of (trainer, metrics).
+"""Callbacks: what happens between steps.
 
     trainer.train(train, steps=10_000, callbacks=[
         every(500, Evaluate(valid)),          # adds 'valid_loss' to metrics
@@ -7,9 +7,10 @@
         lambda trainer, metrics: ...,         # after each loop of steps
     ])
 
-They are called in their order and share the metrics of a step, so one may use
-what an earlier one added. What must survive a restart they keep in
-`trainer.record.notes`; those that do come before the checkpointer.
+A callback is any function of (trainer, metrics). Callbacks are called in order
+and share the metrics of a step, so one can use what an earlier one added. A
+callback keeps what must survive a restart in `trainer.record.notes`; put it
+before the checkpointer.
 """
 
 from __future__ import annotations
@@ -38,18 +39,18 @@ _SECONDS_BETWEEN_LINES = 30.0
 class every:
     """Calls `callback` at each step that is a multiple of `steps`.
 
-    The metrics are those since the last multiple. For once a pass over the
-    data, `every(len(train), callback)`.
+    The metrics are those since the last multiple. For a call once a pass over
+    the data, use `every(len(train), callback)`.
 
         >>> every(500, print).call_every
         500
 
     Attributes:
-        call_every: The period. A `Trainer` looks for it at every callback.
+        call_every: The period; a `Trainer` looks for this attribute.
     """
 
     def __init__(self, steps: int, callback: Callback):
-        """Wraps `callback`.
+        """Sets the period of a callback.
 
         Args:
             steps: The period.
@@ -62,19 +63,19 @@ class every:
         self._callback = callback
 
     def __call__(self, trainer: Trainer, metrics: Metrics) -> None:
-        """Calls the callback; the trainer knows when."""
+        """Calls the callback; the trainer decides when."""
         self._callback(trainer, metrics)
 
 
 class Evaluate:
-    """Evaluates on `dataset` and adds the metrics under a prefix.
+    """Evaluates the model on a dataset, and adds the metrics with a prefix.
 
-    After `Evaluate(valid)` there are 'valid_loss' (nats per character),
+    `Evaluate(valid)` adds 'valid_loss' (nats per character),
     'valid_bits_per_char', 'valid_perplexity' and 'valid_accuracy'.
     """
 
     def __init__(self, dataset: Dataset, name: str = 'valid'):
-        """Takes the data, one pass of which is evaluated, and the prefix."""
+        """Takes the dataset, of which it evaluates one pass, and the prefix."""
         self._dataset = dataset
         self._name = name
 
@@ -87,15 +88,15 @@ class Evaluate:
 class EarlyStopping:
     """Stops training when a metric has not fallen for `patience` calls.
 
-    How long it has waited, and for what, is in `trainer.record`, and so in the
-    checkpoints: a restart does not start to wait anew. A finished run that is
+    The record of the run, and so each checkpoint, keeps the best value and the
+    number of calls since: a restart continues the wait. A finished run that is
     restarted would train until the next evaluation. Check first:
 
         if not stopping.has_waited(trainer):
             trainer.train(train, steps, [..., every(500, stopping)])
 
     Attributes:
-        patience: The calls in a row without a new minimum that are enough.
+        patience: The number of calls in a row without a new minimum.
     """
 
     def __init__(
@@ -108,9 +109,9 @@ class EarlyStopping:
         """Sets how long to wait.
 
         Args:
-            patience: Stop at this many calls in a row without a new minimum.
-            metric: What should fall; a name in the metrics.
-            min_delta: A new minimum is lower by more than this.
+            patience: Stop after this many calls in a row without a new minimum.
+            metric: The metric that should fall.
+            min_delta: A new minimum must be lower by more than this.
 
         Raises:
             ValueError: If `patience` is not positive.
@@ -120,7 +121,7 @@ class EarlyStopping:
         self._min_delta = min_delta
 
     def __call__(self, trainer: Trainer, metrics: Metrics) -> None:
-        """Stops the trainer when it is time."""
+        """Stops the trainer if it has waited long enough."""
         if self._metric not in metrics:
             raise ValueError(
                 f'Early stopping watches {self._metric!r}, but the metrics are '
@@ -136,7 +137,7 @@ class EarlyStopping:
             trainer.stop_training = True
 
     def has_waited(self, trainer: Trainer) -> bool:
-        """Whether it is time to stop; a restart knows before it trains."""
+        """Whether it is time to stop; ask before training after a restart."""
         return self._waiting(trainer).waited >= self.patience
 
     def _waiting(self, trainer):
@@ -146,12 +147,12 @@ class EarlyStopping:
 class JsonLines:
     """Appends the metrics to a file, one JSON object a line.
 
-    After a restart from an earlier step, the lines from there on are dropped,
-    so that the file tells one story. A number that is not finite is null.
+    After a restart from an earlier step, later lines are dropped, so the file
+    has one line for each step. A number that is not finite becomes null.
     """
 
     def __init__(self, path: str | os.PathLike):
-        """Takes the path of the file, usually `model_dir/metrics.jsonl`."""
+        """Takes the path of the file, such as `model_dir/metrics.jsonl`."""
         self._path = os.fspath(path)
         self._last = math.inf
 
@@ -161,7 +162,7 @@ class JsonLines:
         if step <= self._last:
             keep_before(self._path, step, r'{"step": (\d{1,18})\b')
         self._last = step
-        # JSON knows no infinity, such as the perplexity of a bad start.
+        # JSON has no infinity, such as the perplexity of a bad start.
         numbers = {
             k: v if math.isfinite(v) else None for k, v in metrics.items()
         }
@@ -169,14 +170,14 @@ class JsonLines:
 
 
 class TensorBoard:
-    """Writes the metrics as TensorBoard events, training and validation apart.
+    """Writes the metrics as TensorBoard events.
 
-    A metric 'valid_loss' becomes 'loss' in `log_dir/valid`, a metric 'loss'
-    becomes 'loss' in `log_dir/train`: one chart, two curves.
+    The metric 'valid_loss' becomes 'loss' in `log_dir/valid`, and 'loss' stays
+    'loss' in `log_dir/train`: one chart, two curves.
     """
 
     def __init__(self, log_dir: str | os.PathLike):
-        """Takes the directory, usually the `model_dir`.
+        """Takes the directory, such as the `model_dir`.
 
         Raises:
             ImportError: If the package `tensorboard` is not installed.
@@ -201,7 +202,7 @@ class TensorBoard:
             writer.flush()
 
     def text(self, trainer: Trainer, name: str, text: str) -> None:
-        """Writes a text as it is, not as Markdown."""
+        """Writes a text verbatim, not as Markdown."""
         with self._writer('train').as_default():
             indented = ''.join(f'    {line}\n' for line in text.split('\n'))
             tf.summary.text(name, indented, trainer.step)
@@ -215,10 +216,10 @@ class TensorBoard:
 
 
 class Progress:
-    r"""Shows how far training is, how good, how fast, and the time left.
+    r"""Shows step, loss, speed and the time left.
 
-    On a terminal, a line that is drawn anew after each loop of steps; elsewhere
-    a line from time to time. Metrics of a validation get a line that stays:
+    On a terminal, it redraws one line after each loop of steps; elsewhere it
+    writes a line from time to time. A validation gets a line that stays:
 
         step 340/6600 | loss 1.634 | 9,120 chars/s | 0:11:03 left
     """
@@ -230,12 +231,12 @@ class Progress:
         *,
         unit: str = 'character',
     ):
-        """Takes the step at which training will end, and where to write.
+        """Takes the last step, and where to write.
 
         Args:
             steps: The last step.
-            stream: A text file; None for the standard output.
-            unit: What an id stands for: see `Vocabulary.unit`.
+            stream: A text file; None for standard output.
+            unit: What an id stands for; see `Vocabulary.unit`.
         """
         self._steps = steps
         self._unit = unit
@@ -247,7 +248,7 @@ class Progress:
         self._width = 0
 
     def __call__(self, trainer: Trainer, metrics: Metrics) -> None:
-        """Draws the line anew, or writes one that stays."""
+        """Redraws the line, or writes one that stays."""
         step, now = trainer.step, time.monotonic()
         self._measure(step, now)
         line = self._line(step, metrics)
@@ -261,13 +262,13 @@ class Progress:
             self._last_line = now
 
     def close(self) -> None:
-        """Ends the line that was drawn last, if it has not ended."""
+        """Ends the last line, if it has not ended."""
         if self._width:
             self._stream.write('\n')
             self._width = 0
 
     def _measure(self, step, now):
-        """Averages the time of a step, evaluation and saving included."""
+        """Averages the time of a step, including evaluation and saving."""
         if self._last is not None and step > self._last[0]:
             seconds = (now - self._last[1]) / (step - self._last[0])
             old = self._seconds_per_step or seconds
@@ -297,7 +298,7 @@ class Progress:
         if self._is_terminal:
             ending = '\n' if line.endswith('\n') else ''
             line = line.rstrip('\n')
-            # Over the line before, all of it.
+            # Padded, to cover the line before.
             self._stream.write('\r' + line.ljust(self._width) + ending)
             self._width = 0 if ending else len(line)
         else:
@@ -306,16 +307,16 @@ class Progress:
 
 
 def keep_before(path: str | os.PathLike, step: int, pattern: str) -> None:
-    """Cuts a file off at the first line that tells of `step` or later.
+    """Cuts a file off at the first line about `step` or a later step.
 
-    A last line without an end, left by a crash, goes too. So the file of a run
-    that went back to a checkpoint tells one story.
+    It also drops a last line that a crash cut off. So the file of a run that
+    went back to a checkpoint has no step twice.
 
     Args:
-        path: A text file; nothing happens if it is not there.
-        step: The first step that is not to be told of.
-        pattern: A regular expression for the begin of a line; its first group
-            is the number of a step.
+        path: A text file; if it is missing, nothing happens.
+        step: The first step to drop.
+        pattern: A regular expression for the beginning of a line; its first
+            group is the step.
     """
     if not os.path.exists(path):
         return

@@ -1,11 +1,11 @@
-"""Checkpoints: the bytes that training goes on from, and how they are read.
+"""Checkpoints: the bytes that training continues from, and how to read them.
 
     ckpt-500.index, ckpt-500.data-*   weights, slots, the step: TensorFlow's
     .../progress                      record, windows and state: JSON and arrays
     checkpoint                        TensorFlow's list of them
 
-TensorFlow keeps a CRC-32C of each block and tensor; the digest of a model and
-its vocabulary tells a file of another model.
+TensorFlow keeps a CRC-32C of each block and tensor. The digest of a model and
+its vocabulary identifies files of another model.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from tfcharrnn.training.record import Record
 
 _Result = TypeVar('_Result')
 
-# Ends the name of a copy that is kept while a checkpoint is written anew.
+# The suffix of a copy that is kept while a checkpoint is rewritten.
 BEFORE = '-before'
-# The key of the averages of the weights, where there are any.
+# The key of the averages of the weights, if there are any.
 AVERAGES = 'averages'
 _NAME = re.compile(rf'ckpt-(\d{{1,18}})({BEFORE})?')
 _PROGRESS_KEY = 'progress/.ATTRIBUTES/py_state'
@@ -44,16 +44,16 @@ _new_list = tf.compat.v1.train.generate_checkpoint_state_proto
 
 
 class Progress(tf.train.experimental.PythonState):
-    """What a trainer goes on from besides variables, as bytes; no pickle."""
+    """What a trainer continues from besides variables: bytes, not a pickle."""
 
     def __init__(self, trainer: Any, vocabulary: Vocabulary):
-        """Takes the trainer that is saved and restored."""
+        """Takes the trainer to save and restore."""
         super().__init__()
         self._trainer = trainer
         self._vocabulary = vocabulary
 
     def serialize(self) -> bytes:
-        """Writes record, windows and state, and what model they are of."""
+        """Writes record, windows and state, and the digest of the model."""
         trainer = self._trainer
         document = {
             'model': self._digest(),
@@ -70,7 +70,7 @@ class Progress(tf.train.experimental.PythonState):
         return buffer.getvalue()
 
     def deserialize(self, serialized: bytes) -> None:
-        """Lets the trainer go on from what `serialize` wrote."""
+        """Restores the trainer from what `serialize` wrote."""
         document, state = _parse(serialized)
         _check_digest(document, self._digest())
         self._trainer.restore(
@@ -82,7 +82,7 @@ class Progress(tf.train.experimental.PythonState):
 
 
 def digest(config: dict[str, Any], vocabulary: Vocabulary) -> str:
-    """Returns what tells a model and its vocabulary from all others."""
+    """Returns a digest that identifies a model and its vocabulary."""
     return files.checksum([config, list(vocabulary.tokens)])
 
 
@@ -93,11 +93,12 @@ def read(
 
     Args:
         checkpoint: The objects; all of them must be in the file.
-        path: The file, without an ending.
-        partial: Whether more may be in the file.
+        path: The file, without its suffix.
+        partial: Whether the file may hold more.
 
     Raises:
-        ValueError: If the file is damaged, or of another model or optimizer.
+        ValueError: If the file is damaged, or belongs to another model or
+            optimizer.
     """
     with _naming(path):
         status = checkpoint.read(path)
@@ -108,15 +109,15 @@ def read(
 
 
 def load_weights(model: Any, path: str, expected: str) -> None:
-    """Reads the weights of a model, or their averages where there are any.
+    """Reads the weights of a model, or their averages if there are any.
 
     Args:
         model: The model, whose weights are replaced.
-        path: The file, without an ending.
+        path: The file, without its suffix.
         expected: The `digest` of model and vocabulary.
 
     Raises:
-        ValueError: If the file is damaged, or of another model.
+        ValueError: If the file is damaged, or belongs to another model.
     """
     read(tf.train.Checkpoint(model=model), path, partial=True)
     with _naming(path):
@@ -130,7 +131,7 @@ def load_weights(model: Any, path: str, expected: str) -> None:
 
 
 def read_record(path: str) -> Record:
-    """Reads the record in a checkpoint; a new one, if there is none.
+    """Reads the record in a checkpoint; if it has none, returns a new one.
 
     Raises:
         ValueError: If the file is damaged.
@@ -141,19 +142,18 @@ def read_record(path: str) -> Record:
 
 
 def size_in_bytes(path: str) -> int:
-    """Returns the size of the files with the tensors of a checkpoint."""
+    """Returns the size of the files that hold the tensors of a checkpoint."""
     parts = pathlib.Path(path).parent.glob(f'{os.path.basename(path)}.data-*')
     return sum(part.stat().st_size for part in parts)
 
 
 def candidates(directory: str) -> list[str]:
-    """Returns paths of checkpoints, the one to go on from first.
+    """Returns paths of checkpoints, the best to continue from first.
 
-    Those that TensorFlow's list names come first; the others that are there
-    follow from the newest on.
+    Those in TensorFlow's list come first; the others follow, newest first.
 
     Raises:
-        ValueError: If the list is damaged and there is no checkpoint.
+        ValueError: If the list is damaged and there are no checkpoints.
     """
     names, problem = _names(directory)
     path = os.path.join(directory, _LIST)
@@ -168,18 +168,18 @@ def candidates(directory: str) -> list[str]:
 
 
 def write_list(directory: str, last: str | None) -> None:
-    """Writes TensorFlow's list of checkpoints anew: of those that are there.
+    """Rewrites TensorFlow's list of the checkpoints in a directory.
 
     Args:
-        directory: Where they are.
-        last: The one that is to be deleted last; None: the newest.
+        directory: The directory.
+        last: The checkpoint to delete last; None: the newest.
     """
     names = [n for n in _names(directory)[0] if not n.endswith(BEFORE)][::-1]
     name = last and os.path.basename(last)
     if name in names:
         names.append(names.pop(names.index(name)))
     if names:
-        # Without a time they would never be deleted.
+        # Without timestamps, TensorFlow would never delete them.
         state = _new_list('/', names[-1], names, [1.0] * len(names))
         text = text_format.MessageToString(state)
         files.write(os.path.join(directory, _LIST), text)
@@ -191,14 +191,14 @@ def first_good(
     """Reads the first checkpoint that can be read.
 
     Args:
-        paths: At least one, the best choice first.
+        paths: At least one, the first choice first.
         read: Reads one, or raises ValueError.
 
     Returns:
-        The path of the first that could be read, and the result.
+        The path of the first one that could be read, and the result.
 
     Raises:
-        ValueError: The error of the first, if none can be read.
+        ValueError: The error of the first one, if none can be read.
     """
     first_error = None
     for path in paths:
@@ -215,7 +215,7 @@ def first_good(
 
 
 def _read_progress(path):
-    """Returns the document in a checkpoint; None if there is none."""
+    """Returns the document in a checkpoint, or None."""
     reader = tf.train.load_checkpoint(path)
     if _PROGRESS_KEY not in reader.get_variable_to_shape_map():
         return None
@@ -244,7 +244,7 @@ def _check_digest(document, expected):
 
 
 def _names(directory):
-    """Returns names of checkpoints, and what is wrong with their list."""
+    """Returns the names of checkpoints, and what is wrong with their list."""
     numbers = {}
     for path in pathlib.Path(directory).glob('ckpt-*.index'):
         if match := _NAME.fullmatch(path.stem):
@@ -274,13 +274,13 @@ def _read_list(path):
     names = list(state.all_model_checkpoint_paths)
     if not names or state.model_checkpoint_path != names[-1]:
         return [], 'is damaged'
-    # Wherever the directory was when they were written.
+    # The directory may have moved since.
     return [os.path.basename(name) for name in reversed(names)], None
 
 
 @contextlib.contextmanager
 def _naming(path: str) -> Iterator[None]:
-    """Lets an error that reading a checkpoint raises name it."""
+    """Adds the name of the checkpoint to an error from reading it."""
     try:
         yield
     # IndexError: the file with the data is too short.
@@ -296,6 +296,6 @@ def _naming(path: str) -> Iterator[None]:
         tf.errors.OpError,
     ) as error:
         raise ValueError(
-            f"The checkpoint '{path}' is damaged, or of another model or "
-            f'optimizer: {files.reason(error).rstrip(". ")}.'
+            f"The checkpoint '{path}' is damaged, or belongs to another model "
+            f'or optimizer: {files.reason(error).rstrip(". ")}.'
         ) from error

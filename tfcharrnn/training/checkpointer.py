@@ -1,4 +1,4 @@
-"""Checkpointer: saves all that training goes on from, and restores it."""
+"""Checkpointer: saves all that training needs to continue; restores it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,17 @@ from tfcharrnn.training.trainer import Trainer
 
 
 class Checkpointer:
-    """Saves all that training goes on from, and restores it bit for bit.
+    """Saves all that training needs to continue, and restores it bit for bit.
 
         model_dir/  model.json  vocabulary.json     what was trained
                     checkpoint  ckpt-*              the latest few
                     best/                           the best on validation
 
-    A checkpoint holds weights, the optimizer's slots, the step, the carried
-    state and the record of the run. A Checkpointer is itself a callback, to be
-    used with `callbacks.every`: then, where the metrics have a 'valid_loss'
-    that is the smallest yet, the checkpoint is kept as the best one, too. A
-    crash in the middle of a save, a full disk included, leaves the checkpoints
-    from before as they were.
+    A checkpoint holds the weights, the optimizer's slots, the step, the carried
+    state and the record of the run. A Checkpointer is a callback, for use with
+    `callbacks.every`. If the metrics have a 'valid_loss' that is the smallest
+    yet, the checkpoint is also kept as the best. A crash during a save, or a
+    full disk, leaves earlier checkpoints unchanged.
 
         >>> import tempfile
         >>> from tfcharrnn import CharRNN, Trainer, Vocabulary
@@ -46,8 +45,8 @@ class Checkpointer:
         True
 
     Attributes:
-        model_dir: Where it saves.
-        trainer: What it saves.
+        model_dir: The directory that it saves to.
+        trainer: The trainer that it saves.
         vocabulary: The characters that the model's ids stand for.
     """
 
@@ -59,19 +58,19 @@ class Checkpointer:
         *,
         max_to_keep: int = 5,
     ):
-        """Prepares saving to `model_dir`; nothing is written yet.
+        """Prepares to save to `model_dir`; writes nothing yet.
 
         Args:
-            model_dir: A directory; made, with its parents, when first saved.
+            model_dir: The directory; the first save creates it.
             trainer: The `Trainer`, whose model has a `config`.
             vocabulary: The characters that the model's ids stand for.
-            max_to_keep: How many of the latest checkpoints to keep.
+            max_to_keep: The number of latest checkpoints to keep.
 
         Raises:
             ValueError: If `model_dir` holds a model with another vocabulary,
-                architecture or optimizer; it says which differ. Or if one of
-                its files is damaged, the vocabulary is not of the model's size,
-                or nothing is to be kept.
+                architecture or optimizer; the error says which. Also if one of
+                its files is damaged, the vocabulary does not have the model's
+                size, or `max_to_keep` is less than 1.
         """
         self._max_to_keep = checks.whole_number('max_to_keep', max_to_keep)
         self.model_dir = os.fspath(model_dir)
@@ -87,7 +86,7 @@ class Checkpointer:
         if known != len(vocabulary):
             raise ValueError(
                 f'The model knows {known} characters, but the vocabulary has '
-                f'{len(vocabulary)}: make the model with '
+                f'{len(vocabulary)}. Make the model with '
                 '`vocab_size=len(vocabulary)`.'
             )
         averages = trainer.averages.variables
@@ -104,7 +103,7 @@ class Checkpointer:
 
     def __call__(self, trainer: Trainer, metrics: Metrics) -> None:
         """Saves, and keeps the best: a callback."""
-        # The best first: the latest checkpoint names it.
+        # The best first: the latest checkpoint remembers it.
         self.keep_best(trainer, metrics)
         self.save()
 
@@ -120,8 +119,8 @@ class Checkpointer:
 
         Raises:
             FloatingPointError: If a weight is not finite; nothing is written.
-            OSError: If it cannot be written, the disk being full for instance;
-                the checkpoints from before are as they were.
+            OSError: If it cannot be written, for instance because the disk is
+                full; earlier checkpoints are unchanged.
         """
         if self._restored is None or self._saved != self._now():
             self._restored = self._write(self.model_dir, self._max_to_keep)
@@ -129,17 +128,17 @@ class Checkpointer:
         return self._restored
 
     def restore(self) -> str | None:
-        """Goes on from the latest checkpoint that is undamaged.
+        """Restores the latest undamaged checkpoint.
 
         Returns:
-            Its path, or None where there is none: a fresh start. The learning
-            rate is restored too; to go on with another one, assign it now.
+            Its path, or None if there is no checkpoint: a fresh start. The
+            learning rate is restored, too; to change it, assign it now.
 
         Raises:
-            ValueError: If no checkpoint is undamaged and of this model and
-                optimizer.
+            ValueError: If all checkpoints are damaged, or belong to another
+                model or optimizer.
         """
-        # Made now, so that nothing of the file is left over.
+        # Created now, so that the file holds nothing unknown.
         self._checkpoint.save_counter  # noqa: B018
         paths = checkpoints.candidates(self.model_dir)
         if not paths:
@@ -152,7 +151,7 @@ class Checkpointer:
         return self._restored
 
     def _write(self, directory, max_to_keep):
-        """Writes a checkpoint; those from before are safe until it is there."""
+        """Writes a checkpoint; earlier ones are safe until it is complete."""
         self._check_finite()
         trainer = self.trainer
         path = os.path.join(directory, f'ckpt-{trainer.step}')
@@ -172,7 +171,7 @@ class Checkpointer:
             _keep_before(path)
             manager = self._managers[directory]
             manager.save(checkpoint_number=trainer.step)
-        except tf.errors.UnavailableError:  # It is a worker that is missing.
+        except tf.errors.UnavailableError:  # A worker is missing.
             _sweep(directory, 'ckpt-*_temp')
             raise
         except (OSError, tf.errors.OpError) as error:
@@ -180,13 +179,13 @@ class Checkpointer:
             raise OSError(
                 f"The checkpoint '{path}' could not be written: "
                 f'{files.reason(error).rstrip(". ")}. What was saved before is '
-                'as it was.'
+                'unchanged.'
             ) from error
         _sweep(directory, 'ckpt-*_temp', f'ckpt-*{checkpoints.BEFORE}.*')
         return path
 
     def _check_finite(self):
-        """Raises if there is a weight with which nobody could go on."""
+        """Raises FloatingPointError if a weight is not finite."""
         trainer = self.trainer
         for variable in (
             *trainer.model.variables,
@@ -198,25 +197,24 @@ class Checkpointer:
             ):
                 raise FloatingPointError(
                     f'The variable {variable.name!r} is not finite at step '
-                    f'{trainer.step}, so it was not saved; checkpoints are as '
-                    'they were. Go on from the last one with a smaller '
-                    'learning rate.'
+                    f'{trainer.step}, so nothing was saved. Go on from the '
+                    'last checkpoint with a smaller learning rate.'
                 )
 
     def _now(self):
-        """Returns what has changed where a checkpoint must be saved anew."""
+        """Returns a value that changes when a new save is needed."""
         trainer = self.trainer
         return trainer.step, json.dumps(trainer.record.to_json())
 
 
 def _keep_before(path: str) -> None:
-    """Copies a checkpoint that is to be written once more."""
+    """Copies a checkpoint that is about to be rewritten."""
     for part in pathlib.Path(path).parent.glob(f'{os.path.basename(path)}.*'):
         shutil.copyfile(part, f'{path}{checkpoints.BEFORE}{part.suffix}')
 
 
 def _sweep(directory: str, *patterns: str) -> None:
-    """Deletes what a save, perhaps an interrupted one, has left."""
+    """Deletes what a save has left, also an interrupted one."""
     for pattern in patterns:
         for path in pathlib.Path(directory).glob(pattern):
             if path.is_dir():

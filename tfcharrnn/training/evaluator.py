@@ -1,4 +1,4 @@
-"""Evaluator: measures a model on a dataset; no optimizer is needed."""
+"""Evaluator: measures a model on a dataset, without an optimizer."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ class Evaluator:
             pairs, state = compute_loss(batch, state, training=False)
             sums += pairs
 
-    The state is the evaluator's own, so nothing that training goes on from is
-    touched.
+    It has its own state, so training is not affected.
 
         >>> from tfcharrnn import CharRNN, data
         >>> model = CharRNN(3, embedding_dim=4, rnn_units=8)
@@ -36,7 +35,7 @@ class Evaluator:
         (3.0, 98)
 
     Attributes:
-        model: What is measured.
+        model: The model that is measured.
     """
 
     def __init__(self, model: Any, compute_loss: ComputeLoss | None = None):
@@ -70,7 +69,7 @@ class Evaluator:
             'num_chars'.
 
         Raises:
-            ValueError: If the rows do not divide among the replicas.
+            ValueError: If the rows cannot be split among the replicas.
         """
         iterator = self._replicas.iterate(dataset)
         state = self._replicas.scatter(
@@ -83,7 +82,7 @@ class Evaluator:
 
     @tf.function(autograph=False)
     def _run(self, iterator, state, num_batches):
-        """Returns the pairs of `num_batches`, a vector each."""
+        """Returns the pairs of `num_batches` batches, one vector each."""
 
         def step(batch, state):
             state = states.reset_rows(self.model, state, batch.reset)

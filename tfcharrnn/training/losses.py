@@ -1,6 +1,6 @@
-"""Losses as pairs (sum, count) over the characters that the mask lets through.
+"""Losses: pairs (sum, count) over the characters that are not masked.
 
-Why they are pairs: see `training.metrics`.
+`training.metrics` says why they are pairs.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ Sum = tuple[tf.Tensor, tf.Tensor]
 def cross_entropy(
     logits: tf.Tensor, targets: tf.Tensor, mask: tf.Tensor
 ) -> Sum:
-    """Sums the negative log-probability of the targets that count.
+    """Sums the negative log-probability of the unmasked targets.
 
-    Logits that are all equal give each of V characters the probability 1 / V:
+    Equal logits give each of V characters the probability 1 / V:
 
         >>> zeros, targets = tf.zeros([1, 3, 65]), tf.constant([[5, 7, 0]])
         >>> mask = tf.constant([[True, True, False]])
@@ -30,19 +30,19 @@ def cross_entropy(
     Args:
         logits: [B, T, V] float32.
         targets: [B, T] integers below V.
-        mask: [B, T] booleans; where False, neither loss nor gradient.
+        mask: [B, T] booleans; False excludes a target from loss and gradient.
 
     Returns:
         The total in nats and the number of characters, float32 scalars.
     """
-    # Also where the mask hides a logit that is no number, its gradient is 0.
+    # So a masked logit that is NaN has the gradient 0, too.
     logits = tf.where(tf.expand_dims(mask, -1), logits, 0.0)
     nats = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
     return _masked_sum(nats, mask)
 
 
 def accuracy(logits: tf.Tensor, targets: tf.Tensor, mask: tf.Tensor) -> Sum:
-    """Counts the targets that are the most probable character.
+    """Counts the unmasked targets that are the most probable character.
 
         >>> logits = tf.constant([[[0.0, 1.0], [0.0, 1.0]]])
         >>> mask = tf.constant([[True, True]])
@@ -63,7 +63,7 @@ def accuracy(logits: tf.Tensor, targets: tf.Tensor, mask: tf.Tensor) -> Sum:
 
 
 def _masked_sum(values: tf.Tensor, mask: tf.Tensor) -> Sum:
-    # Selected, not multiplied: 0 times infinity would be no number.
+    # Selected, not multiplied: 0 times infinity would be NaN.
     values = tf.cast(values, tf.float32)
     total = tf.reduce_sum(tf.where(mask, values, 0.0))
     return total, tf.reduce_sum(tf.cast(mask, tf.float32))
@@ -72,13 +72,13 @@ def _masked_sum(values: tf.Tensor, mask: tf.Tensor) -> Sum:
 def of_next_character(
     model: Any, batch: Batch, state: Any, *, training: Any
 ) -> tuple[dict[str, Sum], Any]:
-    """Runs a model on a batch, and measures its predictions.
+    """Runs a model on a batch and measures its predictions.
 
     Args:
         model: Has `model(inputs, state, training=...)`, as `CharRNN` has.
         batch: The batch.
         state: The state before it.
-        training: Handed on to the model.
+        training: Passed on to the model.
 
     Returns:
         The pairs (sum, count) 'loss', in nats, and 'accuracy', and the state

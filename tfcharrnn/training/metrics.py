@@ -1,8 +1,8 @@
-"""Metrics: pairs (sum, count) that add up, and what becomes of them.
+"""Metrics: pairs (sum, count) that add up, and their means.
 
-A mean of means is wrong as soon as batches differ in size. So each loss travels
-as a sum over characters, beside their number: pairs add up over batches, passes
-and replicas, and one division at the end is exact.
+A mean of means is wrong if batches differ in size. So each loss travels as a
+sum over characters together with their number. Pairs add up over batches,
+passes and replicas; one division at the end is exact.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Pairs = dict[str, tuple[Any, Any]]
 
 
 class Sums:
-    """Adds up pairs (sum, count) by name, and divides at the end.
+    """Adds up pairs (sum, count) by name; divides at the end.
 
     >>> sums = Sums()
     >>> sums.add({'loss': (30.0, 10), 'accuracy': (4, 10)})
@@ -29,7 +29,7 @@ class Sums:
     """
 
     def __init__(self, pairs: Mapping[str, tuple[float, float]] | None = None):
-        """Starts from nothing, or from the `pairs` of another one."""
+        """Starts empty, or from the `pairs` of another `Sums`."""
         self.pairs: dict[str, tuple[float, float]] = {}
         self.add(pairs or {})
 
@@ -48,13 +48,13 @@ class Sums:
             self.add(pairs)
 
     def means(self) -> Metrics:
-        """Divides, and adds what follows from the loss.
+        """Divides sums by counts, and derives metrics from the loss.
 
         Returns:
-            The mean for each name (NaN where nothing was counted); with a
-            'loss' in nats per character also 'bits_per_char', 'perplexity'
-            and 'num_chars'. With a pair of 'seconds' per step there is
-            'chars_per_second' instead of them.
+            The mean for each name, NaN if nothing was counted. With a 'loss'
+            in nats per character, also 'bits_per_char', 'perplexity' and
+            'num_chars'. With a pair of 'seconds' per step, 'chars_per_second'
+            in its place.
         """
         means: Metrics = {
             name: total / count if count else math.nan
@@ -72,7 +72,7 @@ class Sums:
 
 
 class Windows:
-    """Sums since the last multiple of each period at which callbacks come.
+    """Sums since the last call of each periodic callback.
 
         steps      1  2  3  4  5  6  7
         period 2   [--]  [--]  [--]  [-
@@ -90,18 +90,18 @@ class Windows:
     """
 
     def __init__(self, pairs: Mapping[str, Any] | None = None):
-        """Starts from nothing, or from `pairs` that were saved as JSON."""
+        """Starts empty, or from `pairs` that were saved as JSON."""
         self._sums: dict[int | None, Sums] = {
             int(k): Sums(v) for k, v in (pairs or {}).items()
         }
 
     @property
     def pairs(self) -> dict[int | None, Any]:
-        """What to save: the pairs of each period."""
+        """The pairs of each period, to be saved."""
         return {period: sums.pairs for period, sums in self._sums.items()}
 
     def keep(self, periods: Iterable[int]) -> None:
-        """Drops the windows of other periods: they would lack steps later."""
+        """Drops the windows of other periods, which would miss steps."""
         wanted = set(periods)
         self._sums = {k: v for k, v in self._sums.items() if k in wanted}
 
@@ -111,12 +111,12 @@ class Windows:
         periods: Iterable[int | None],
         step: int,
     ) -> list[tuple[int | None, Sums]]:
-        """Adds the pairs of some steps, and empties what ends with them.
+        """Adds the pairs of some steps, and closes the windows that end.
 
         Args:
             all_pairs: The pairs of each step since the last call.
-            periods: All periods, in steps, none of which ends before `step`;
-                None: ends at each call.
+            periods: All periods, in steps; none of them ends before `step`.
+                The period None ends at each call.
             step: The number of the last of the steps.
 
         Returns:
@@ -136,24 +136,23 @@ class Windows:
 
 
 class Layout:
-    """Writes pairs as a vector in a graph, and reads them back outside.
+    """Packs pairs into a vector in a graph, and unpacks them outside.
 
-    What leaves a compiled loop is one matrix; the names are those that tracing
-    found.
+    A compiled loop returns one matrix; the names are those found in tracing.
     """
 
     def __init__(self):
-        """Knows no names before the first `pack`."""
+        """Begins without names; `pack` finds them."""
         self._names: list[str] = []
 
     def pack(self, pairs: Pairs) -> tf.Tensor:
-        """Writes the pairs of N names as one vector [2N]."""
+        """Packs the pairs of N names into one vector [2N]."""
         self._names = sorted(pairs)
         flat = [x for name in self._names for x in pairs[name]]
         return tf.stack([tf.cast(x, tf.float32) for x in flat])
 
     def unpack(self, vectors: tf.Tensor) -> list[Pairs]:
-        """Reads the pairs of each step from a matrix of such vectors."""
+        """Unpacks a matrix of such vectors, one for each step."""
         return [
             dict(
                 zip(

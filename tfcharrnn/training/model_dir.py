@@ -1,21 +1,21 @@
-"""What lies in a `model_dir`: a model that describes itself, and its run.
+"""The contents of a `model_dir`: a model that describes itself, and its run.
 
     model.json  vocabulary.json   what was trained
     run.flags                     with which settings
     checkpoint  ckpt-*  best/     see `training.checkpoint`
-    metrics.jsonl  samples.txt    what it measured and wrote while it learnt
+    metrics.jsonl  samples.txt    what it measured and wrote in training
     train/  valid/                events for TensorBoard
 
-A file that was damaged is noticed, and what notices it is
+Damage to a file is detected by
 
     model.json, vocabulary.json  a SHA-256 in each of them
     run.flags                    a SHA-256 in its last line
     ckpt-*.index, ckpt-*.data-*  TensorFlow's CRC-32C of each block and tensor
     a file of another model      a SHA-256 of model and vocabulary in ckpt-*
-    checkpoint (the list)        its names against the files that are there
+    checkpoint (the list)        a comparison with the files
 
-Where it is the newest checkpoint, the one before it takes its place, and a
-warning says so; everything else is an error that names the file.
+If the newest checkpoint is damaged, the one before it is used, with a warning.
+Any other damage is an error that names the file.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ BEST = 'best'
 _FORMAT = 'tfcharrnn model'
 _VERSION = 1
 _CHECKSUM = '# sha256: '
-# What a run writes: deleting a run deletes this, and nothing else.
+# The files that a run writes, and that `delete_run` deletes.
 _WRITTEN = (
     *(RUN_FLAGS, MODEL, VOCABULARY, METRICS, SAMPLES),
     '.*.[0-9]*.partial',
@@ -66,14 +66,14 @@ def load_model(
 ) -> tuple[Any, Vocabulary]:
     """Rebuilds a trained model from its directory.
 
-    Where the training averaged the weights, the model has the averages.
+    If training averaged the weights, the model has the averages.
     Nothing in the directory is executed: it holds JSON and arrays.
 
     Args:
         model_dir: The directory of a `Checkpointer`.
         checkpoint: None or 'latest', 'best' (on validation), or the path of a
             checkpoint, such as 'runs/bard/ckpt-500'.
-        build: Makes the model from its `config`. For a cell of your own:
+        build: Makes the model from its `config`. For your own cell:
             `lambda **config: CharRNN(**{**config, 'cell': MyCell})`.
 
     Returns:
@@ -81,7 +81,7 @@ def load_model(
 
     Raises:
         FileNotFoundError: If there is no model or no such checkpoint.
-        ValueError: If a file is damaged, or not of this model.
+        ValueError: If a file is damaged, or belongs to another model.
     """
     path = os.path.join(model_dir, MODEL)
     if not os.path.exists(path):
@@ -96,7 +96,7 @@ def load_model(
         raise ValueError(
             f"'{os.path.join(model_dir, VOCABULARY)}' has {len(vocabulary)} "
             f"characters, but the model in '{path}' has "
-            f'{config["vocab_size"]}. One of them is of another model.'
+            f'{config["vocab_size"]}. One of them belongs to another model.'
         )
 
     def load(checkpoint):
@@ -118,7 +118,7 @@ def load_model(
 def load_record(
     model_dir: str | os.PathLike, checkpoint: str | None = None
 ) -> Record:
-    """Reads the `Trainer.record` that is in a checkpoint.
+    """Reads the `Trainer.record` in a checkpoint.
 
     Args:
         model_dir: As for `load_model`.
@@ -133,14 +133,14 @@ def load_record(
 
 
 def find(model_dir: str | os.PathLike, checkpoint: str | None) -> list[str]:
-    """Returns paths of checkpoints that are there, the best choice first.
+    """Returns paths of existing checkpoints, the first choice first.
 
     Args:
         model_dir: As for `load_model`.
         checkpoint: As for `load_model`.
 
     Raises:
-        FileNotFoundError: If there is none.
+        FileNotFoundError: If there are none.
     """
     model_dir = os.fspath(model_dir)
     if checkpoint in (None, 'latest', BEST):
@@ -163,17 +163,17 @@ def find(model_dir: str | os.PathLike, checkpoint: str | None) -> list[str]:
 
 
 def check_inside(model_dir: str | os.PathLike) -> None:
-    """Refuses a directory whose links lead out of it, to be read or written.
+    """Refuses a directory with links that lead out of it.
 
     Raises:
-        ValueError: If there is such a link; it is named.
+        ValueError: If there is such a link; the error names it.
     """
     root = pathlib.Path(model_dir).resolve()
     for path in root.rglob('*') if root.is_dir() else ():
         if path.is_symlink() and not path.resolve().is_relative_to(root):
             raise ValueError(
                 f"'{path}' is a link that leads out of '{model_dir}'. Replace "
-                'it by a copy of what it leads to.'
+                'it by a copy of its target.'
             )
 
 
@@ -193,7 +193,7 @@ def describe(
     optimizer: Any,
     vocabulary: Vocabulary,
 ) -> None:
-    """Writes `model.json` and `vocabulary.json`, where they are missing."""
+    """Writes `model.json` and `vocabulary.json` if they are missing."""
     os.makedirs(model_dir, exist_ok=True)
     path = os.path.join(model_dir, VOCABULARY)
     if not os.path.exists(path):
@@ -217,8 +217,8 @@ def check_same(
     """Refuses a directory that holds another model.
 
     Raises:
-        ValueError: If architecture, optimizer or vocabulary differ; it says
-            which. Or if a file is damaged, or a link leads out.
+        ValueError: If architecture, optimizer or vocabulary differ; the error
+            says which. Also if a file is damaged, or a link leads out.
     """
     check_inside(model_dir)
     differences = []
@@ -248,7 +248,7 @@ def check_same(
 
 
 def has_settings(model_dir: str | os.PathLike) -> bool:
-    """Whether there is a `run.flags`, whole or not."""
+    """Whether there is a `run.flags`, damaged or not."""
     return os.path.exists(os.path.join(model_dir, RUN_FLAGS))
 
 
@@ -260,13 +260,13 @@ def read_settings(model_dir: str | os.PathLike) -> RunConfig:
         ValueError: If it is damaged.
     """
     path = pathlib.Path(model_dir, RUN_FLAGS)
-    # Not `splitlines`: a value may have what Unicode takes for a line's end.
+    # Not `splitlines`: a value may contain Unicode's other line ends.
     lines = path.read_text('utf-8', 'replace').removesuffix('\n').split('\n')
     last = lines[-1]
     if last.startswith(_CHECKSUM) and last != _sign(lines[:-1]):
         raise ValueError(
-            f"'{path}' is damaged: its last line, a checksum, does not fit. "
-            'Restore it from a copy; or, if you have changed it on purpose, '
+            f"'{path}' is damaged: the checksum in its last line does not "
+            'match. Restore it from a copy; or, if you changed it on purpose, '
             'delete that line.'
         )
     try:
@@ -291,10 +291,10 @@ def write_settings(model_dir: str | os.PathLike, config: RunConfig) -> None:
 
 @contextlib.contextmanager
 def blaming_settings(model_dir: str | os.PathLike) -> Iterator[None]:
-    """Lets an error say so where the settings of the run are gone.
+    """Adds to an error that the settings of the run are missing or damaged.
 
     Raises:
-        ValueError: The one inside, and that `run.flags` is not whole.
+        ValueError: The error from inside, with a word about `run.flags`.
     """
     try:
         yield
@@ -305,25 +305,25 @@ def blaming_settings(model_dir: str | os.PathLike) -> Iterator[None]:
         ):
             raise
         raise ValueError(
-            f"{error} This may be since '{path}' is missing or damaged: give "
-            'all settings that were given then.'
+            f"{error} The cause may be that '{path}' is missing or damaged: "
+            'give all settings that were given then.'
         ) from error
 
 
 def delete_run(model_dir: str | os.PathLike) -> None:
-    """Deletes what a run writes, and nothing else."""
+    """Deletes the files that a run writes, and nothing else."""
     model_dir = pathlib.Path(model_dir)
     for pattern in _WRITTEN:
         for path in model_dir.glob(pattern):
             path.unlink()
     for name in _FOLDERS:
-        with contextlib.suppress(OSError):  # Something else is in it.
+        with contextlib.suppress(OSError):  # It holds other files.
             (model_dir / name).rmdir()
 
 
 def _load_vocabulary(model_dir) -> Vocabulary:
     vocabulary = Vocabulary.load(os.path.join(model_dir, VOCABULARY))
-    # In version 0.1 the settings alone said that texts were lines.
+    # In version 0.1, only the settings said that texts were lines.
     if not vocabulary.lines and has_settings(model_dir):
         if read_settings(model_dir).has_lines:
             return vocabulary.with_lines(True)
@@ -366,14 +366,14 @@ def _check_size(config: Mapping[str, Any], path: str) -> None:
 
 
 def _least_bytes(config: Mapping[str, Any]) -> int:
-    """Returns how many bytes the weights of a `CharRNN` take at least."""
+    """Returns a lower bound of the bytes that the weights of a model take."""
     sizes = {
         name: checks.whole_number(name, config[name])
         for name in ('vocab_size', 'rnn_units', 'num_layers')
         if name in config
     }
     if len(sizes) < 3 or 'cell' not in config:
-        return 0  # A model of the user's own.
+        return 0  # Not a `CharRNN`.
     if config['cell'] not in CELLS:
         return 4 * sizes['rnn_units'] * sizes['vocab_size']  # The logits.
     model = ModelConfig(

@@ -1,4 +1,4 @@
-"""Optimizers: Keras' classes with the settings of a config."""
+"""Optimizers: Keras' classes, set up from a config."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tfcharrnn.config import HAVE_BETA_2, OPTIMIZERS, OptimizerConfig
 from tfcharrnn.training import schedules
 from tfcharrnn.training.schedules import Schedule
 
-# The schedules that fall do so to this share of the highest learning rate.
+# Falling schedules end at this share of the highest learning rate.
 _LAST_SHARE = 1 / 20
 
 
@@ -18,7 +18,7 @@ def make_optimizer(
     *,
     share: float | tf.Variable = 1.0,
 ) -> tf.keras.optimizers.Optimizer:
-    """Makes the optimizer of a config; make it in the scope of a strategy.
+    """Makes the optimizer of a config; call it in the scope of a strategy.
 
     >>> optimizer = make_optimizer(OptimizerConfig(optimizer='sgd'), steps=10)
     >>> round(float(optimizer.learning_rate), 6)
@@ -26,11 +26,11 @@ def make_optimizer(
 
     Args:
         config: The settings.
-        steps: The last step, at which a falling learning rate is lowest.
-        share: Multiplies the learning rate; a variable may change it later.
+        steps: The last step, where a falling learning rate is lowest.
+        share: A factor for the learning rate; a variable may change later.
 
     Raises:
-        ValueError: If `lr_schedule` is not a schedule, or has values below 0.
+        ValueError: If `lr_schedule` is not a schedule, or falls below 0.
     """
     schedule = learning_rate(config, steps)
     options = {}

@@ -1,13 +1,14 @@
-"""Record: what a run remembers besides its variables, written in one place.
+"""Record: what a run remembers besides its variables.
 
-Each part has one owner, which alone changes it:
+Each part has one owner, and only the owner changes it:
 
-    place      the curriculum's stages, and the trainer that advances in one
+    place      the curriculum's stages; within a stage, the trainer
     best       the checkpointer
     waiting    early stopping
-    rollbacks  the run, when a loss was not finite
-    text, settings  the run: digests of what it began with
-    notes      callbacks of the user's own
+    rollbacks  the run, after a loss that is not finite
+    text       the run: the digest of its text
+    settings   the run: the digest of its settings
+    notes      your own callbacks
 """
 
 from __future__ import annotations
@@ -17,24 +18,24 @@ import math
 from typing import Any
 
 _VERSION = 2
-# What version 0.1 called the numbers of early stopping, before the metric.
+# The prefix of early stopping in version 0.1, followed by the metric.
 _WAITING = 'early_stopping_'
 
 
 @dataclasses.dataclass
 class Place:
-    """Which dataset a run is on, and where in it.
+    """The dataset that a run is on, and the position in it.
 
     Attributes:
         stage: The number of the stage of a curriculum; 0 without one.
-        began: The step at which the stage began; None: no curriculum has
-            begun.
-        num_chars: Characters that were targets before the stage.
+        began: The step at which the stage began; None before the first stage,
+            or without a curriculum.
+        num_chars: The number of targets before the stage.
         position: The number of the next batch of the stage's dataset.
         num_read: Characters of each row that were read before the first batch
             of the dataset.
-        metrics: Of a step for which the stage's `until` is still to be asked:
-            a checkpoint may be saved before.
+        metrics: The metrics that the stage's `until` has yet to see, if a
+            checkpoint is saved first.
         ended: Whether `until` has ended the stage.
     """
 
@@ -57,7 +58,7 @@ class Best:
 
 @dataclasses.dataclass
 class Waiting:
-    """The best value of a metric, and how many calls it was not beaten."""
+    """The best value of a metric, and the number of calls since then."""
 
     best: float = math.inf
     waited: int = 0
@@ -65,7 +66,7 @@ class Waiting:
 
 @dataclasses.dataclass
 class Record:
-    """What a run remembers; it is in every checkpoint.
+    """What a run remembers; every checkpoint contains it.
 
     >>> record = Record()
     >>> record.best.loss = 1.5
@@ -75,11 +76,11 @@ class Record:
     Attributes:
         place: Where training stands in its data.
         best: The best validation.
-        waiting: For each metric that early stopping watches.
+        waiting: The wait of early stopping, by metric.
         rollbacks: How often the run went back to a checkpoint.
         text: The digest of the text that it began with.
         settings: The digest of the settings that it began with.
-        notes: For callbacks of your own: JSON-able values by name.
+        notes: JSON-able values of your own callbacks, by name.
     """
 
     place: Place = dataclasses.field(default_factory=Place)
@@ -114,21 +115,21 @@ class Record:
 
 
 def _from_version_1(document: dict[str, Any]) -> Record:
-    """Reads the record of version 0.1, a dict into which all could write."""
+    """Reads the record of version 0.1, a dict that anyone could change."""
     notes = dict(document['record'])
     place = Place(
-        # Version 0.1 counted the datasets that it was given, from 1 on.
+        # Version 0.1 counted the datasets it was given, from 1.
         stage=max(0, document.get('dataset', 1) - 1),
         position=document['position'],
         num_read=document.get('num_read', 0),
     )
     if curriculum := notes.pop('curriculum', None):
-        # Datasets that were trained on before the curriculum count there, too.
+        # It also counted datasets from before the curriculum.
         place.stage = min(place.stage, curriculum['stage'])
         place.began = curriculum['began']
         place.num_chars = curriculum['num_chars']
         place.metrics = curriculum['metrics']
-        # The next stage was noted as soon as one had ended.
+        # Version 0.1 noted the next stage when one had ended.
         place.ended = curriculum['ended'] or place.stage < curriculum['stage']
     best = Best(
         notes.pop('best_valid_loss', math.inf), notes.pop('best_step', None)

@@ -1,10 +1,10 @@
-"""Replicas: the rows of a batch shared among devices, and put together again.
+"""Replicas: the rows of a batch, split among devices and put together again.
 
     batch, state  [B, ...]  --scatter-->  [B / R, ...] on each of R replicas
-    sums          []        <---sum-----  one from each
+    sums          []        <---sum-----  one from each replica
 
-Without a `tf.distribute.Strategy` there is a single replica, and nothing here
-costs anything.
+Without a `tf.distribute.Strategy` there is a single replica, and all of this
+is free.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tfcharrnn.data import Batch, Dataset
 
 
 class Replicas:
-    """The replicas of the strategy in whose scope it is made.
+    """The replicas of the current `tf.distribute.Strategy`.
 
     >>> replicas = Replicas()
     >>> replicas.count
@@ -31,38 +31,38 @@ class Replicas:
     """
 
     def __init__(self):
-        """Takes the strategy of the scope."""
+        """Uses the strategy in whose scope it is made."""
         self.strategy = tf.distribute.get_strategy()
         self.count = self.strategy.num_replicas_in_sync
 
     def check_rows(self, dataset: Dataset) -> None:
-        """Raises ValueError where the rows cannot be shared evenly."""
+        """Raises ValueError if the rows cannot be split evenly."""
         if dataset.batch_size % self.count:
             raise ValueError(
-                f'The batches have {dataset.batch_size} rows, which do not '
-                f'divide among {self.count} replicas. Use a `batch_size` that '
-                f'is a multiple of {self.count}.'
+                f'The batches have {dataset.batch_size} rows, which cannot be '
+                f'split evenly among {self.count} replicas. Use a multiple of '
+                f'{self.count} as `batch_size`.'
             )
 
     def iterate(
         self, dataset: Dataset, position: int = 0, num_read: int = 0
     ) -> Iterator[Any]:
-        """Returns an iterator over batches, each replica's rows apart.
+        """Returns an iterator over batches, split by replica.
 
         Args:
             dataset: What to iterate over.
             position: The number of the first batch.
-            num_read: Characters of each row read before; see
+            num_read: Characters of each row that were read before; see
                 `data.Continuable`.
         """
         self.check_rows(dataset)
-        # Only those datasets know `num_read` whose rows can go on.
+        # Only a dataset whose rows can go on takes `num_read`.
         start = (position, num_read) if num_read else (position,)
         if self.count == 1:
             return iter(dataset.starting_at(*start))
 
         def local(context):
-            """Cuts each batch in as many as this worker has replicas."""
+            """Cuts each batch into parts for the replicas of this worker."""
             size = self.count // context.num_input_pipelines
             first = context.input_pipeline_id * size
 
@@ -87,24 +87,24 @@ class Replicas:
         """Runs a step on each replica, in a graph.
 
         Args:
-            step: `step(batch, state)` returns what all replicas agree on, and
-                the state.
+            step: `step(batch, state)` returns a value that is the same on all
+                replicas, and the state.
             batch: As the iterator yields it.
             state: As `scatter` returns it.
 
         Returns:
-            What they agree on, of one replica, and the state of all.
+            The value from one replica, and the state of all replicas.
         """
         value, after = self.strategy.run(step, args=(batch, state))
         for old, new in zip(
             tf.nest.flatten(state), tf.nest.flatten(after), strict=True
         ):
-            if isinstance(new, tf.Tensor):  # Among workers it forgets rows.
+            if isinstance(new, tf.Tensor):  # Workers lose the number of rows.
                 new.set_shape(old.shape)
         return self.strategy.experimental_local_results(value)[0], after
 
     def scatter(self, state: Any) -> Any:
-        """Gives each replica its rows of a state."""
+        """Splits a state by replica."""
         if self.count == 1:
             return tf.nest.map_structure(tf.convert_to_tensor, state)
 
@@ -117,14 +117,14 @@ class Replicas:
                 self.strategy.experimental_distribute_values_from_function
             )
             values = distribute(of_replica)
-            # Of a worker with one device, as `strategy.run` returns it.
+            # On a worker with one device, as `strategy.run` returns it.
             local = self.strategy.experimental_local_results(values)
             return local[0] if len(local) == 1 else values
 
         return tf.nest.map_structure(rows, state)
 
     def gather(self, state: Any) -> list[np.ndarray]:
-        """Puts the rows of all replicas together, tensor by tensor."""
+        """Puts the rows of all replicas together, for each tensor."""
         tensors = tf.nest.flatten(state)
         if self.count > 1:
             tensors = self._gather_rows(tensors)
@@ -163,7 +163,7 @@ class Replicas:
 
 
 def sum_over_replicas(values: Any) -> Any:
-    """Adds up tensors over all replicas, inside of a step; None stays None."""
+    """Adds up tensors over all replicas, inside a step; None stays None."""
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:
         return values
@@ -178,7 +178,7 @@ def sum_over_replicas(values: Any) -> Any:
 def same_on_all(value: Any, dtype: tf.DType, name: str) -> tf.Variable:
     """Makes a variable that each replica updates in the same way.
 
-    It is not trained, and may be assigned inside of a step.
+    It is not trained, and may be assigned inside a step.
     """
     return tf.Variable(
         tf.cast(value, dtype),
@@ -189,7 +189,7 @@ def same_on_all(value: Any, dtype: tf.DType, name: str) -> tf.Variable:
 
 
 def replica_id() -> tf.Tensor | int:
-    """Returns the number of this replica, inside of a step."""
+    """Returns the number of this replica, inside a step."""
     return tf.distribute.get_replica_context().replica_id_in_sync_group
 
 

@@ -1,4 +1,4 @@
-"""States: what a model hands from batch to batch, row by row."""
+"""States: what a model carries from batch to batch, for each row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Carried:
     """The state that training carries from batch to batch.
 
     Attributes:
-        value: The state, each replica's rows apart; None before `enter`.
+        value: The state, split by replica; None before `enter`.
     """
 
     def __init__(self, model: Any):
@@ -31,21 +31,21 @@ class Carried:
         self._restored: list[np.ndarray] | None = None
 
     def arrays(self) -> list[np.ndarray]:
-        """Returns the tensors, all rows together; empty before training."""
+        """Returns the tensors with all rows; an empty list before training."""
         if self._restored is not None:
             return self._restored
         return [] if self.value is None else self._replicas.gather(self.value)
 
     def reset(self, arrays: list[np.ndarray] | None = None) -> None:
-        """Goes on from what `arrays` returned; None: from the zero state."""
+        """Continues from `arrays`; None: from the zero state."""
         self.value, self._restored = None, arrays
 
     def enter(self, dataset: Dataset) -> None:
         """Makes `value` ready for the batches of a dataset.
 
         Raises:
-            ValueError: If the rows cannot be shared, or the restored state
-                has others.
+            ValueError: If the rows cannot be split among the replicas, or the
+                restored state has other shapes.
         """
         if self.value is None:
             self._replicas.check_rows(dataset)
@@ -56,12 +56,12 @@ class Carried:
 
 
 def reset_rows(model: Any, state: Any, reset: tf.Tensor) -> Any:
-    """Puts the zero state where a row begins a new text.
+    """Sets the rows that begin a new text to the zero state.
 
     Args:
         model: Has `initial_state(batch_size)`.
         state: The state of B rows.
-        reset: [B] bool; True where a row begins anew.
+        reset: [B] bool; True for a row that begins a new text.
 
     Returns:
         A state like `state`.
@@ -83,12 +83,12 @@ def keep_where(condition: tf.Tensor, new: Any, old: Any) -> Any:
 
 
 def lay_out(arrays: Sequence[np.ndarray], state: Any) -> Any:
-    """Lays restored arrays out like a state.
+    """Gives restored arrays the structure of a state.
 
     Args:
-        arrays: The tensors of a state, one after the other; empty: none were
-            saved, and `state` stays.
-        state: A state of the model and the `batch_size` that go on.
+        arrays: The tensors of a state, in order; if empty, nothing was saved,
+            and `state` is returned.
+        state: A state of the model, with the `batch_size` of the dataset.
 
     Raises:
         ValueError: If the shapes differ.
@@ -98,7 +98,7 @@ def lay_out(arrays: Sequence[np.ndarray], state: Any) -> Any:
     if arrays and restored != expected:
         raise ValueError(
             f'The restored state has the shapes {restored}, but the model and '
-            f'the `batch_size` of the dataset make {expected}. Go on with the '
-            '`batch_size` that the training had before.'
+            f'the `batch_size` of the dataset need {expected}. Use the '
+            '`batch_size` that training had before.'
         )
     return tf.nest.pack_sequence_as(state, arrays) if arrays else state
