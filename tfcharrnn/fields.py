@@ -235,8 +235,8 @@ class Settings:
         """Raises ValueError where a setting would change nothing."""
         if ignored and name in self.changed():
             raise ValueError(
-                f'`{name}` is {getattr(self, name)}, but {reason}: leave one '
-                'of the two out.'
+                f'`{name}` is {getattr(self, name)}, but {reason}: '
+                'change one of the two.'
             )
 
     def changed(self) -> dict[str, Any]:

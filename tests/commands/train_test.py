@@ -282,7 +282,6 @@ class OverwriteTest(TrainTest):
         ('--corpus=none.txt', 'none.txt'),
         ('--seq_length=1000', 'too short'),
         ('--prompt=@', '@'),
-        ('--lr_schedule=fast', 'fast'),
         ('--dropout=1', 'dropout', 2),
     )
     def test_deletes_nothing_where_the_new_run_cannot_be(
@@ -528,6 +527,35 @@ class MistakesTest(TrainTest):
         )
 
     @parameterized.parameters(
+        ('--lr_schedule=fast', 'fast'),
+        ('--lr_schedule=linear:1', 'linear:1'),
+        ('--lr_schedule=1e-3@soon,1e-4', 'soon'),
+        ('--curriculum=25,50', 'is length:25@1000,50@3000,100.*`25,50`'),
+        ('--curriculum=length:5@10,8', 'seq_length` is 10.*`curriculum` is 8'),
+        ('--curriculum=length:5@9,10 --shuffle', '`shuffle`'),
+        ('--sampling_probability=half', 'schedule is a number.*`half`'),
+        ('--dropout=0.1 --dropout_schedule=half', 'a number.*`half`'),
+        ('--lr_schedule=1e-3@2,-1@3,1e-4', 'is -1 at step 2.* 0 up'),
+        (
+            '--dropout=0.1 --dropout_schedule=linear:0:50:9',
+            '5.55556 at step 1.* to 1',
+        ),
+        ('--sampling_probability=25', 'is 25 at step 0.* to 1'),
+        ('--lr_schedule=-1e-3', 'is -0.001 at step 0.* 0 up'),
+    )
+    def test_a_setting_that_does_not_fit_the_others_is_status_2(
+        self, arguments, message
+    ):
+        self.assert_refused(
+            f'--corpus={CORPUS}',
+            '--model_dir=bard',
+            *QUICK,
+            *arguments.split(),
+            message=message,
+            status=2,
+        )
+
+    @parameterized.parameters(
         ('--corpus=none.txt', "no file 'none.txt'"),
         ('--corpus=.', 'folder'),
         ('--corpus=empty.txt', 'empty.txt'),
@@ -540,23 +568,8 @@ class MistakesTest(TrainTest):
         ('--seq_length=1000000', 'too short.*seq_length'),
         ('--shuffle --seq_length=1000000', 'too short.*seq_length'),
         ('--prompt=@', "'@'"),
-        ('--lr_schedule=fast', 'fast'),
-        ('--lr_schedule=linear:1', 'linear:1'),
-        ('--lr_schedule=1e-3@soon,1e-4', 'soon'),
-        ('--curriculum=25,50', 'is length:25@1000,50@3000,100.*`25,50`'),
-        ('--curriculum=length:5@10,8', 'seq_length` is 10.*`curriculum` is 8'),
-        ('--curriculum=length:5@9,10 --shuffle', '`shuffle`'),
         ('--curriculum=length:5@9,1000000 --seq_length=1000000', 'too short'),
-        ('--sampling_probability=half', 'schedule is a number.*`half`'),
-        ('--dropout=0.1 --dropout_schedule=half', 'a number.*`half`'),
-        ('--lr_schedule=1e-3@2,-1@3,1e-4', 'is -1 at step 2.* 0 up'),
         ('--dropout=weights:0.1 --cell=mingru', 'A MinGRU has no'),
-        (
-            '--dropout=0.1 --dropout_schedule=linear:0:50:9',
-            '5.55556 at step 1.* to 1',
-        ),
-        ('--sampling_probability=25', 'is 25 at step 0.* to 1'),
-        ('--lr_schedule=-1e-3', 'is -0.001 at step 0.* 0 up'),
         ('--valid_fraction=1', '1.0'),
         ('--valid_fraction=0.6 --test_fraction=0.6', '0.6'),
         (f'--model_dir={CORPUS}', CORPUS),
@@ -736,15 +749,15 @@ class LinesTest(TrainTest):
         self.assertStartsWith(one, 'to')
 
     @parameterized.parameters(
-        ('--shuffle', 2), ('--shift', 2), ('--curriculum=length:5@9,10', 1)
+        '--shuffle', '--shift', '--curriculum=length:5@9,10'
     )
-    def test_what_is_for_streams_is_refused(self, flag, status):
+    def test_what_is_for_streams_is_refused(self, flag):
         self.assert_refused(
             f'--corpus={CORPUS}',
             '--lines',
             flag,
             message='a text in one piece',
-            status=status,
+            status=2,
         )
 
     def test_a_column_that_is_not_there_is_refused(self):

@@ -8,6 +8,7 @@ from tfcharrnn import data
 from tfcharrnn.config import RunConfig
 from tfcharrnn.curricula import lengths
 from tfcharrnn.curricula.stages import Stage
+from tfcharrnn.fields import SettingError
 from tfcharrnn.text.corpus import Corpus
 
 
@@ -27,8 +28,8 @@ def make(config: RunConfig, corpus: Corpus) -> list[Stage]:
         The stages; the last one has no end.
 
     Raises:
-        ValueError: If the curriculum is not known, does not fit the corpus, or
-            contradicts another setting.
+        SettingError: If the curriculum is not known, does not fit the corpus,
+            or contradicts another setting.
     """
     if config.curriculum is None:
         batches = data.training_batches(
@@ -42,7 +43,7 @@ def make(config: RunConfig, corpus: Corpus) -> list[Stage]:
         return [Stage(batches)]
     kind = config.curriculum.partition(':')[0].strip()
     if kind not in KINDS:
-        raise ValueError(
+        raise SettingError(
             f'A curriculum is {" or ".join(USAGES)}, but got '
             f'`{config.curriculum}`.'
         )
@@ -51,19 +52,22 @@ def make(config: RunConfig, corpus: Corpus) -> list[Stage]:
 
 def growing_length(config: RunConfig, corpus: Corpus) -> list[Stage]:
     """Lets rows grow: length:25@1000,50@3000,100."""
-    sizes, boundaries = lengths.parse(config.curriculum)
+    try:
+        sizes, boundaries = lengths.parse(config.curriculum)
+    except ValueError as error:
+        raise SettingError(str(error)) from None
     if corpus.has_lines:
-        raise ValueError(
+        raise SettingError(
             '`curriculum` lets the rows of a text in one piece grow; with '
             '`lines` or `csv_column`, leave it out.'
         )
     if config.shuffle or config.shift:
-        raise ValueError(
+        raise SettingError(
             '`curriculum` lets the rows of streams grow, each from where it '
             'is; leave `shuffle` and `shift` out.'
         )
     if config.seq_length not in (sizes[-1], RunConfig.seq_length):
-        raise ValueError(
+        raise SettingError(
             f'`seq_length` is {config.seq_length}, but the last length of '
             f'`curriculum` is {sizes[-1]}. Leave `seq_length` out.'
         )

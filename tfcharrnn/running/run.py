@@ -25,10 +25,9 @@ from tfcharrnn.running.rollback import Rollback
 from tfcharrnn.text.corpus import Corpus
 from tfcharrnn.training import callbacks as events
 from tfcharrnn.training import model_dir as model_dirs
-from tfcharrnn.training import schedules
 from tfcharrnn.training.checkpointer import Checkpointer
 from tfcharrnn.training.metrics import Metrics
-from tfcharrnn.training.optimizers import make_optimizer
+from tfcharrnn.training.optimizers import make_optimizer, read_schedule
 from tfcharrnn.training.trainer import Callback, Trainer
 
 
@@ -322,8 +321,7 @@ class Run:
         text = getattr(self.config, name)
         if text is None:
             return None
-        schedule = schedules.parse(text)
-        return schedules.check_range(name, schedule, self.steps, 1.0)
+        return read_schedule(name, text, self.steps, high=1.0)
 
     def _restore(self, folder):
         checkpointer = Checkpointer(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import tensorflow as tf
 
 from tfcharrnn.config import HAVE_BETA_2, OPTIMIZERS, OptimizerConfig
+from tfcharrnn.fields import SettingError
 from tfcharrnn.training import schedules
 from tfcharrnn.training.schedules import Schedule
 
@@ -30,7 +33,7 @@ def make_optimizer(
         share: A factor for the learning rate; a variable may change later.
 
     Raises:
-        ValueError: If `lr_schedule` is not a schedule, or falls below 0.
+        SettingError: If `lr_schedule` is not a schedule, or falls below 0.
     """
     schedule = learning_rate(config, steps)
     options = {}
@@ -58,7 +61,7 @@ def learning_rate(config: OptimizerConfig, steps: int) -> Schedule:
         steps: The last step.
 
     Raises:
-        ValueError: As `make_optimizer` does.
+        SettingError: As `make_optimizer` does.
     """
     peak, warmup = config.learning_rate, config.warmup_steps
     falling = max(1, steps - warmup)
@@ -69,9 +72,32 @@ def learning_rate(config: OptimizerConfig, steps: int) -> Schedule:
     elif config.lr_schedule == 'cosine':
         schedule = schedules.cosine(peak, peak * _LAST_SHARE, falling)
     else:
-        schedule = schedules.parse(config.lr_schedule)
-        schedules.check_range('lr_schedule', schedule, steps)
+        schedule = read_schedule('lr_schedule', config.lr_schedule, steps)
     if not warmup:
         return schedule
     rise = schedules.linear(peak / warmup, peak, warmup)
     return schedules.join([rise, schedule], [warmup])
+
+
+def read_schedule(
+    name: str, text: str, steps: int, *, high: float = math.inf
+) -> Schedule:
+    """Reads a setting that is a schedule.
+
+    >>> float(read_schedule('sampling_probability', '0.5', steps=10)(3))
+    0.5
+
+    Args:
+        name: The name of the setting.
+        text: Its value, as `schedules.parse` reads it.
+        steps: The last step.
+        high: The largest value of the schedule; the smallest is 0.
+
+    Raises:
+        SettingError: If it is not a schedule, or has a value out of range.
+    """
+    try:
+        schedule = schedules.parse(text)
+        return schedules.check_range(name, schedule, steps, high)
+    except ValueError as error:
+        raise SettingError(str(error)) from error
