@@ -53,7 +53,7 @@ def make(config: RunConfig, corpus: Corpus) -> list[Stage]:
 def growing_length(config: RunConfig, corpus: Corpus) -> list[Stage]:
     """Lets rows grow: length:25@1000,50@3000,100."""
     try:
-        sizes, boundaries = lengths.parse(config.curriculum)
+        sizes, boundaries = lengths.parse(config.curriculum or '')
     except ValueError as error:
         raise SettingError(str(error)) from None
     if corpus.has_lines:
