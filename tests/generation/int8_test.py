@@ -336,9 +336,10 @@ class PrecisionTest(parameterized.TestCase):
                 )
 
     def test_a_second_start_does_not_convert(self):
-        float32, int8 = the_generators('gru')
+        model = the_generators('gru')[0].model
+        int8 = Generator(model, VOCABULARY, precision='int8')
         with mock.patch.object(conversion, 'convert', side_effect=self.fail):
-            again = Generator(float32.model, VOCABULARY, precision='int8')
+            again = Generator(model, VOCABULARY, precision='int8')
         text = random_text(50)
         np.testing.assert_array_equal(again.score(text), int8.score(text))
 

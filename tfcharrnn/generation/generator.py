@@ -281,9 +281,8 @@ class Generator:
             ValueError: The text has characters that the vocabulary lacks.
         """
         ids = self._encode(text)
-        first, _ = self._writer.read(np.append(self._start_id(), ids[:1]))
-        others, _ = self._writer.read(ids)
-        return np.concatenate([first, others])
+        first = self._writer.score(np.append(self._start_id(), ids[:1]))
+        return np.concatenate([first, self._writer.score(ids)])
 
     def _begin(self, request: Request) -> tuple[Any, Stop]:
         """Reads the prompt; returns the draft after it, and where it ends."""

@@ -88,6 +88,10 @@ class Int8Writer:
                 scores.append(_log_probabilities(logits, piece[1:]))
             return np.concatenate(scores), step.state
 
+    def score(self, ids: np.ndarray) -> np.ndarray:
+        """Scores all ids but the first; see `Writer.score`."""
+        return self.read(ids)[0]
+
     def begin(
         self, ids: np.ndarray, request: Request, *, stop: Stop, seed: int
     ) -> Int8Draft:

@@ -4,7 +4,7 @@ The `Generator` turns text into ids and back. What is between, the steps of the
 model, is made here. Another way to make them (in another runtime, say) is
 another class with these three methods:
 
-    read(ids) -> scores, state           # to predict ids that are given
+    score(ids) -> scores                 # to predict ids that are given
     begin(ids, request, ...) -> draft    # to read a prompt
     write(draft, end) -> ids, draft      # to go on with it
 
@@ -20,12 +20,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfcharrnn.generation import sampling
+from tfcharrnn.generation import sampling, strips
 from tfcharrnn.generation.request import Request
 from tfcharrnn.generation.stopping import Stop
 
 # A text is read in pieces, so that memory does not grow with its length.
 _PIECE = 256
+# A long text is scored in strips side by side: in 64, or at least in 16 if each
+# has so many characters. They are read in pieces of at most so many characters,
+# and in shorter ones where there would be more logits than that.
+_NUM_STRIPS = 64, 16
+_MIN_STRIP = 1024
+_STRIP_PIECE = 64
+_MAX_LOGITS = 1 << 22
 
 
 class _Cursor(NamedTuple):
@@ -102,8 +109,40 @@ class Writer:
                 'read', self._read_piece, any_length, _specs(state)
             )
             score, state = graph(piece, state)
-            scores.append(score.numpy())
+            scores.append(score[0].numpy())
         return np.concatenate(scores), state
+
+    def score(self, ids: np.ndarray) -> np.ndarray:
+        """Scores all ids but the first.
+
+        Args:
+            ids: [N] integers.
+
+        Returns:
+            The log-probabilities [N - 1], in nats.
+        """
+        fitting = (n for n in _NUM_STRIPS if len(ids) > n * _MIN_STRIP)
+        num_strips = next(fitting, None)
+        if num_strips is None:
+            return self.read(ids)[0]
+        longest = _MAX_LOGITS // (num_strips * self._model.vocab_size)
+        piece = max(1, min(_STRIP_PIECE, longest))
+        zero_state = self._model.initial_state(num_strips)
+
+        def read(ids, state):
+            inputs = tf.constant(ids)
+            state = tf.nest.pack_sequence_as(
+                zero_state, [tf.constant(tensor) for tensor in state]
+            )
+            rows = tf.TensorSpec([len(ids), None], tf.int32)
+            graph = self._graph(
+                ('score', len(ids)), self._read_piece, rows, _specs(state)
+            )
+            scores, state = graph(inputs, state)
+            return scores.numpy(), [x.numpy() for x in tf.nest.flatten(state)]
+
+        state = [tensor.numpy() for tensor in tf.nest.flatten(zero_state)]
+        return strips.score(read, state, ids, piece=piece)
 
     def begin(
         self, ids: np.ndarray, request: Request, *, stop: Stop, seed: int
@@ -167,12 +206,12 @@ class Writer:
         return make() if make else ()
 
     def _read_piece(self, ids, state):
-        """Reads and scores ids [1, T + 1] in one call of the model."""
+        """Reads and scores ids [B, T + 1] in one call of the model."""
         logits, state = self._model(ids[:, :-1], state)
         nats = tf.nn.sparse_softmax_cross_entropy_with_logits(
             ids[:, 1:], logits
         )
-        return -nats[0], state
+        return -nats, state
 
     def _write_loop(self, cursor, constants, end):
         start = cursor.position
