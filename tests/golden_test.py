@@ -30,9 +30,8 @@ CLOSE = 1e-5
 
 def differences(ours, theirs):
     """Returns the difference of each number of two lines of metrics."""
-    if ours.keys() != theirs.keys():
-        raise ValueError(f'{sorted(ours)} are not {sorted(theirs)}.')
-    return {name: abs(ours[name] - theirs[name]) for name in ours}
+    # Later versions may measure more.
+    return {name: abs(ours[name] - theirs[name]) for name in theirs}
 
 
 class GoldenTest(parameterized.TestCase):

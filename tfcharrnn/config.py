@@ -25,18 +25,11 @@ from tfcharrnn.rates import Dropout
 
 
 class Cell(NamedTuple):
-    """What is known of a cell without TensorFlow.
+    """What is known of a cell without TensorFlow."""
 
-    Attributes:
-        class_name: Its name in `nn.gates`, or in `nn.cells` if it has no fast
-            path.
-        num_gates: How many times U columns its input weights have.
-        is_recurrent: Whether it multiplies its state with weights, too.
-    """
-
-    class_name: str
-    num_gates: int
-    is_recurrent: bool = True
+    class_name: str  # In `nn.gates`, or in `nn.cells` without a fast path.
+    num_gates: int  # Its input weights have so many times U columns.
+    is_recurrent: bool = True  # Whether weights multiply its state, too.
 
 
 CELLS = {
@@ -55,6 +48,11 @@ OPTIMIZERS = {
     'rmsprop': 'RMSprop',
     'sgd': 'SGD',
 }
+# What each kind of curriculum does, in the words of the help.
+CURRICULA = {
+    'length': 'length:25@1000,50@3000,100 has rows of 25 characters up to step '
+    '1000, of 50 up to step 3000, then of 100.',
+}
 HAVE_BETA_2 = 'adam', 'adamw', 'nadam'
 # Those that depend on the number of steps; any other is a schedule of values.
 LR_SCHEDULES = 'constant', 'linear', 'cosine'
@@ -69,6 +67,17 @@ def _dropout(name: str, value: Any) -> str:
     except ValueError as error:
         raise ValueError(f'`{name}` is {value!r}: {error}') from None
     return str(value)
+
+
+def _curriculum(name: str, value: Any) -> str:
+    """Checks the kind of a curriculum; `curricula.make` reads the rest."""
+    kind, colon, _ = str(value).partition(':')
+    if not colon or kind not in CURRICULA:
+        raise ValueError(
+            f'`{name}` is {value!r}, but must be one of these: '
+            f'{" ".join(CURRICULA.values())}'
+        )
+    return value
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -139,9 +148,9 @@ class BatchConfig(fields.Settings):
     curriculum: str | None = text(
         None,
         'Changes the batches in the course of training. '
-        'length:25@1000,50@3000,100 has rows of 25 characters up to step 1000, '
-        'of 50 up to step 3000, then of 100. With --epochs, it sees as many '
+        f'{" ".join(CURRICULA.values())} With --epochs, it sees as many '
         'characters as without.',
+        check=_curriculum,
     )
     sampling_probability: str | None = text(
         None,
@@ -212,7 +221,7 @@ class ModelConfig(fields.Settings):
         """Counts the parameters of a model, its biases and norms left out.
 
         >>> ModelConfig().least_parameters(vocab_size=65)
-        4014080
+        4015360
         """
         cell, units = CELLS[self.cell], self.rnn_units
         inputs = self.embedding_dim or vocab_size
@@ -240,8 +249,8 @@ class OptimizerConfig(fields.Settings):
     )
     beta_2: float = number(
         0.999,
-        'Decay rate of the second-moment estimate (adam, adamw, nadam), '
-        'below 1.',
+        'Decay rate of the second-moment estimate '
+        f'({", ".join(HAVE_BETA_2)}), below 1.',
         below=1.0,
     )
     weight_decay: float | None = number(
@@ -289,7 +298,8 @@ class RunConfig(OptimizerConfig, ModelConfig, BatchConfig, TextConfig):
     'runs/bard'
     >>> RunConfig(rnn_units=0)
     Traceback (most recent call last):
-    ValueError: `rnn_units` is 0, but must be a whole number from 1 up.
+    tfcharrnn.fields.SettingError: `rnn_units` is 0, but must be a whole \
+number from 1 up.
     """
 
     model_dir: str | None = text(

@@ -143,8 +143,13 @@ def text(
             )
         return value
 
+    def check_all(name, value):
+        if check is None:
+            return is_text(name, value)
+        return check(name, is_text(name, str(value)))
+
     ways = (unescape, escape) if escaped else (str, str)
-    setting = Setting(help, ways[0], check or is_text, may_change, ways[1])
+    setting = Setting(help, ways[0], check_all, may_change, ways[1])
     return _field(default, setting)
 
 

@@ -2,9 +2,9 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
-from tfcharrnn import cells
+from tfcharrnn import cells, config
 
-CELLS = (cells.VanillaRNN, cells.GRU, cells.LSTM, cells.MinGRU)
+CELLS = tuple(getattr(cells, c.class_name) for c in config.CELLS.values())
 BATCH, TIME, FEATURES, UNITS, VOCAB = 3, 5, 4, 6, 7
 
 

@@ -18,6 +18,7 @@ from small_models import (
 )
 
 import tfcharrnn
+from tfcharrnn import config
 from tfcharrnn.nn import cells, gates, recurrence
 from tfcharrnn.training import losses
 
@@ -26,7 +27,11 @@ KERAS = {
     'lstm': tf.keras.layers.LSTM,
     'vanilla': tf.keras.layers.SimpleRNN,
 }
-PLAIN = {'gru': cells.GRU, 'lstm': cells.LSTM, 'mingru': cells.MinGRU}
+PLAIN = {
+    name: getattr(cells, cell.class_name)
+    for name, cell in config.CELLS.items()
+    if hasattr(gates, cell.class_name)
+}
 
 
 class Histogram(cells.RNNCell):

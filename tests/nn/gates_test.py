@@ -6,6 +6,7 @@ from unittest import mock
 import tensorflow as tf
 from absl.testing import parameterized
 
+from tfcharrnn import config
 from tfcharrnn.nn import cells, gates, recurrence
 
 
@@ -78,11 +79,10 @@ class FastToy(recurrence.Gated, Toy):
 
 
 CELLS = {
-    gates.GRU: cells.GRU,
-    gates.LSTM: cells.LSTM,
-    gates.MinGRU: cells.MinGRU,
-    FastToy: Toy,
-}
+    getattr(gates, cell.class_name): getattr(cells, cell.class_name)
+    for cell in config.CELLS.values()
+    if hasattr(gates, cell.class_name)
+} | {FastToy: Toy}
 INPUTS = ('vectors', 'embedded', 'one_hot')
 LENGTHS, BATCH_SIZES = (1, 2, 100), (1, 3, 64)
 FEATURES, UNITS, VOCAB = 8, 16, 11

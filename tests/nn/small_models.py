@@ -3,8 +3,9 @@
 import tensorflow as tf
 
 import tfcharrnn
+from tfcharrnn import config
 
-CELLS = ('gru', 'lstm', 'mingru', 'vanilla')
+CELLS = tuple(config.CELLS)
 VOCAB, TIME = 11, 10
 
 

@@ -11,10 +11,9 @@ from tfcharrnn.data import Batch
 from tfcharrnn.generation import sampling
 from tfcharrnn.training import schedules
 from tfcharrnn.training.schedules import Schedule
-from tfcharrnn.training.trainer import Trainer
 
 
-class ScheduledSampling(Trainer):
+class ScheduledSampling:
     """Reads its own characters now and then, instead of the text's.
 
         text      t  h  e  _  c  a  t
@@ -34,95 +33,85 @@ class ScheduledSampling(Trainer):
     many times as much. The first character of a row always comes from the
     text. The sampling pass uses no dropout.
 
-    The samples are a function of (seed, step). At probability 0 a step is that
-    of `Trainer`, bit for bit, and as fast. Evaluation always reads the text.
+    It is an `augment` of `Trainer`. The samples are a function of (seed, step).
+    At probability 0 a step is that without it, bit for bit, and as fast.
+    Evaluation always reads the text.
 
         >>> from tfcharrnn import data
         >>> from tfcharrnn.nn.char_rnn import CharRNN
+        >>> from tfcharrnn.training.trainer import Trainer
         >>> model = CharRNN(3, embedding_dim=4, rnn_units=8)
-        >>> trainer = ScheduledSampling(
+        >>> probability = schedules.linear(0.0, 0.5, steps=100)
+        >>> trainer = Trainer(
         ...     model,
         ...     tf.keras.optimizers.Adam(0.1),
-        ...     schedules.linear(0.0, 0.5, steps=100),
+        ...     augment=ScheduledSampling(model, probability),
         ... )
         >>> text = np.tile([0, 1, 2], 100)
         >>> dataset = data.sequences(text, seq_length=10, batch_size=4)
         >>> metrics = trainer.train(dataset, steps=20)
         >>> trainer.evaluate(dataset)['accuracy'] > 0.9
         True
-
-    It overrides `compute_gradients` alone, so a subclass may override
-    `compute_loss` or `train_step`.
     """
 
     def __init__(
         self,
         model: Any,
-        optimizer: tf.keras.optimizers.Optimizer,
         probability: Schedule | float,
         *,
         temperature: float = 1.0,
         per_row: bool = False,
-        clip_norm: float | None = None,
-        average: float | None = None,
-        dropout_schedule: Schedule | None = None,
-        steps_per_loop: int | None = None,
-        seed: int = 0,
     ):
-        """Prepares training with sampled inputs.
+        """Prepares the sampling of inputs.
 
         Args:
-            model: As for `Trainer`.
-            optimizer: As for `Trainer`.
+            model: The model that is trained.
             probability: Probability, from 0 to 1, that an input is a sample; a
                 number, or a function of the step.
             temperature: Temperature of the samples; 0 takes the most probable
                 character.
             per_row: Whether one coin decides for all characters of a row.
-            clip_norm: As for `Trainer`.
-            average: As for `Trainer`.
-            dropout_schedule: As for `Trainer`.
-            steps_per_loop: As for `Trainer`.
-            seed: Seed of dropout, as for `Trainer`, of the samples and of the
-                coins.
 
         Raises:
             ValueError: If a number is out of range.
         """
-        super().__init__(
-            model,
-            optimizer,
-            clip_norm=clip_norm,
-            average=average,
-            dropout_schedule=dropout_schedule,
-            steps_per_loop=steps_per_loop,
-            seed=seed,
-        )
         sampling.check(temperature)
         if not callable(probability):
             checks.number('probability', probability, 0.0, 1.0)
             probability = schedules.constant(float(probability))
+        self._model = model
         self._probability: Schedule = probability
         self._temperature = temperature
         self._per_row = per_row
 
-    def compute_gradients(self, batch: Batch, state: Any):
-        """As in `Trainer`, on inputs some of which are sampled."""
-        probability = self._probability(self.step_variable)
+    def __call__(
+        self, batch: Batch, state: Any, *, step: tf.Variable, seed: tf.Tensor
+    ) -> Batch:
+        """Puts samples in the place of some inputs.
+
+        Args:
+            batch: The batch, or a replica's rows of it.
+            state: The state before it.
+            step: The number of steps made.
+            seed: [2] integers, a function of the step; dropout has the same.
+
+        Returns:
+            The batch with other inputs.
+        """
+        probability = self._probability(step)
         inputs = tf.cond(
             probability > 0.0,
-            lambda: self._mix(batch, state, probability),
+            lambda: self._mix(batch, state, probability, seed),
             lambda: tf.identity(batch.inputs),
         )
         inputs = tf.ensure_shape(inputs, batch.inputs.shape)
-        return super().compute_gradients(batch._replace(inputs=inputs), state)
+        return batch._replace(inputs=inputs)
 
-    def _mix(self, batch, state, probability):
-        """Puts samples in the place of some inputs."""
+    def _mix(self, batch, state, probability, seed):
         fold_in: Any = tf.random.fold_in  # Its stub is wrong.
         # Dropout folds small numbers into the seed of the step.
-        seed = fold_in(self.step_seed(), -1)
-        logits, _ = self.model(batch.inputs, state, training=False)
+        seed = fold_in(seed, -1)
+        logits, _ = self._model(batch.inputs, state, training=False)
         rows, length = tf.unstack(tf.shape(batch.inputs))
         samples = sampling.sample(
             tf.reshape(logits, [-1, logits.shape[-1]]),

@@ -303,17 +303,18 @@ class Run:
     def _make_trainer(self):
         config = self.config
         optimizer = make_optimizer(config, self.steps, share=self._rate_share)
-        options: dict[str, Any] = {
-            'clip_norm': config.clip_norm or None,
-            'average': config.average or None,
-            'dropout_schedule': self._schedule('dropout_schedule'),
-            'seed': config.seed,
-        }
         probability = self._schedule('sampling_probability')
-        if probability is None:
-            return Trainer(self.model, optimizer, **options)
-        return curricula.ScheduledSampling(
-            self.model, optimizer, probability, **options
+        augment = None
+        if probability is not None:
+            augment = curricula.ScheduledSampling(self.model, probability)
+        return Trainer(
+            self.model,
+            optimizer,
+            clip_norm=config.clip_norm or None,
+            average=config.average or None,
+            augment=augment,
+            dropout_schedule=self._schedule('dropout_schedule'),
+            seed=config.seed,
         )
 
     def _schedule(self, name):

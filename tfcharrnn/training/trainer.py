@@ -19,6 +19,7 @@ from tfcharrnn.training.replicas import Replicas, replica_id, same_on_all
 from tfcharrnn.training.schedules import Schedule
 
 Callback = Callable[['Trainer', Metrics], None]
+Augment = Callable[..., Batch]
 
 
 class Trainer:
@@ -68,6 +69,7 @@ class Trainer:
         *,
         clip_norm: float | None = None,
         average: float | None = None,
+        augment: Augment | None = None,
         dropout_schedule: Schedule | None = None,
         steps_per_loop: int | None = None,
         seed: int = 0,
@@ -82,6 +84,8 @@ class Trainer:
             average: The decay of a moving average of the weights, such as
                 0.999, with which the model is then evaluated; see `Averages`.
                 None for no average.
+            augment: Changes each batch in training, in a graph, such as
+                `ScheduledSampling`: `augment(batch, state, step=, seed=)`.
             dropout_schedule: Multiplies the model's dropout rates at each
                 step, by 0 to 1, such as `schedules.linear`; None for 1.
             steps_per_loop: The most steps in one compiled call; None for as
@@ -100,6 +104,7 @@ class Trainer:
         self.replicas = Replicas()
         self.stop_training = False
         self.step_variable = same_on_all(0, tf.int64, 'step')
+        self._augment = augment
         self._dropout_schedule = dropout_schedule
         self._seed = seed
         self._carried = states.Carried(model)
@@ -125,10 +130,9 @@ class Trainer:
     ) -> Metrics:
         """Trains until the GLOBAL step is `steps`.
 
-        Where that step is reached already, nothing happens: a program that
-        restores a checkpoint and then trains can be started any number of
-        times. Called again, it goes on where it stopped in `dataset`, with its
-        state.
+        At or after that step nothing happens, so a program that restores a
+        checkpoint and then trains can be started any number of times. Called
+        again, it goes on where it stopped in `dataset`, with its state.
 
         Args:
             dataset: `data.Batches`, or anything like it (see `data.Dataset`).
@@ -279,9 +283,11 @@ class Trainer:
             replica's share of the gradient for each trainable variable, whose
             sum is the gradient; and the state after the batch.
         """
+        step, seed = self.step_variable, self.step_seed()
+        if self._augment is not None:
+            batch = self._augment(batch, state, step=step, seed=seed)
         schedule = self._dropout_schedule
-        share = None if schedule is None else schedule(self.step_variable)
-        noise = Noise(self.step_seed(), share)
+        noise = Noise(seed, None if schedule is None else schedule(step))
         return updates.differentiate(
             lambda: self.compute_loss(batch, state, noise),
             self.model.trainable_variables,
@@ -324,10 +330,7 @@ class Trainer:
     ) -> None:
         """Goes on from what a checkpoint holds besides the variables.
 
-        Args:
-            record: As `record`.
-            windows: As `windows`.
-            state: As `state_arrays` returned it.
+        That is the `record`, the `windows` and the `state_arrays()` of then.
         """
         self.record, self.windows = record, windows
         self._carried.reset(state)
