@@ -157,8 +157,8 @@ class ProgressBar:
 
         Reading a large text: 43 % | 0:00:09 left
 
-    On a terminal, the line is overwritten; elsewhere, a new one is written every
-    10 seconds.
+    On a terminal, the line is overwritten; elsewhere, a new one comes every 10
+    seconds.
     """
 
     def __init__(self, what: str):
