@@ -7,9 +7,10 @@ train     whole training steps: ours with clipping, metrics and the input
           pipeline, Keras' as in its text generation tutorial, PyTorch's with
           autocast for bfloat16
 peak      the product of two square matrices: the most the machine can do
-generate  texts of --length characters; Keras' in one compiled loop, and at
-          batch 1 also as in its tutorials: one call per character, of a
-          compiled function or, for a tenth of the length, of the model itself
+generate  texts of --length characters; ours also with int8 weights; Keras' in
+          one compiled loop, and at batch 1 also as in its tutorials: one call
+          per character, of a compiled function or, for a tenth of the length,
+          of the model itself
 input     the input pipeline alone
 corpus    characters to ids, from a text to a `Corpus`
 

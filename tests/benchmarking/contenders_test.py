@@ -1,6 +1,7 @@
 import functools
 import importlib.util
 import os
+import tempfile
 import unittest
 from unittest import mock
 
@@ -20,7 +21,9 @@ class ContendersTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
         # A contender runs in its own process; here it shares one.
-        self.enter_context(mock.patch.dict(os.environ))
+        folder = self.enter_context(tempfile.TemporaryDirectory())
+        cache = {'XDG_CACHE_HOME': folder}  # Of models with int8 weights.
+        self.enter_context(mock.patch.dict(os.environ, cache))
         mixed_precision = tf.keras.mixed_precision
         self.addCleanup(
             mixed_precision.set_global_policy, mixed_precision.dtype_policy()

@@ -34,11 +34,12 @@ class GroupsTest(unittest.TestCase):
                 [
                     'tfcharrnn',
                     'tfcharrnn',
+                    'tfcharrnn int8',
                     'keras',
                     'keras call',
                     'keras eager',
                 ],
-                ['tfcharrnn', 'tfcharrnn', 'keras'],
+                ['tfcharrnn', 'tfcharrnn', 'tfcharrnn int8', 'keras'],
             ],
         )
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import tfcharrnn
-from tfcharrnn.generation import writer
+from tfcharrnn.generation import reading
 from tfcharrnn.text.words import WordVocabulary
 
 CHARS = '\n abcdefghij'
@@ -250,7 +250,7 @@ class GenerateTest(tf.test.TestCase, parameterized.TestCase):
     def test_a_long_prompt_is_read_to_its_end(self):
         generator = the_generator()
         read = make_reader(generator)
-        for num_chars in (writer._PIECE, writer._PIECE + 1, 10_000):
+        for num_chars in (reading._PIECE, reading._PIECE + 1, 10_000):
             prompt = random_text(num_chars)
             self.assertEqual(
                 generator.generate(prompt, 1, temperature=0.0),
@@ -262,7 +262,7 @@ class GenerateTest(tf.test.TestCase, parameterized.TestCase):
         generator = the_generator()
         prompt = random_text(50)
         whole = generator.generate(prompt, LENGTH, seed=SEED)
-        with mock.patch.object(writer, '_PIECE', size):
+        with mock.patch.object(reading, '_PIECE', size):
             pieces = generator.generate(prompt, LENGTH, seed=SEED)
         self.assertEqual(pieces, whole)
 
@@ -384,7 +384,7 @@ class StreamTest(tf.test.TestCase, parameterized.TestCase):
 
 class ScoreTest(tf.test.TestCase, parameterized.TestCase):
     @parameterized.parameters(
-        1, 2, writer._PIECE, writer._PIECE + 1, 3 * writer._PIECE
+        1, 2, reading._PIECE, reading._PIECE + 1, 3 * reading._PIECE
     )
     def test_is_the_log_probability_after_all_characters_before(self, length):
         generator = the_generator()

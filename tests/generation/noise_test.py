@@ -3,6 +3,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from tfcharrnn.generation import noise
+from tfcharrnn.generation.request import Request
 
 POSITIONS = np.array([0, 1, 5, 2**31 - 1])
 
@@ -10,7 +11,7 @@ POSITIONS = np.array([0, 1, 5, 2**31 - 1])
 class NoiseTest(parameterized.TestCase):
     @parameterized.product(
         seed=(0, 1, -1, 7, 1 << 32, 1 << 62, -(1 << 63), (1 << 63) - 1),
-        shape=((1, 65), (5, 12), (3, 3), (1, 1)),
+        shape=((1, 65), (5, 12), (3, 3), (1, 1), (2, 700)),
     )
     def test_is_that_of_tensorflow_bit_for_bit(self, seed, shape):
         expected = [
@@ -36,6 +37,27 @@ class NoiseTest(parameterized.TestCase):
         few = noise.gumbel(3, POSITIONS, (2, 13))
         many = noise.gumbel(3, POSITIONS, (5, 13))
         np.testing.assert_array_equal(many[:, :2], few)
+
+    @parameterized.parameters(0.0, 0.5)
+    def test_comes_in_blocks(self, temperature):
+        for texts in (1, 7, 1 << 14):
+            numbers = noise.Noise(
+                Request('', 9, temperature=temperature),
+                seed=3,
+                num_texts=texts,
+                vocab_size=65,
+            )
+            size = numbers.block_size
+            for position in (0, size - 1, size, 3 * size + 1, 0):
+                first, block = numbers.block(position)
+                self.assertEqual(block.shape, (size, texts, 65))
+                self.assertTrue(first <= position < first + size)
+                expected = temperature * noise.gumbel(
+                    3, np.array([position]), (texts, 65)
+                )
+                np.testing.assert_array_equal(
+                    block[position - first], expected[0]
+                )
 
     def test_is_finite_and_has_the_moments_of_a_gumbel_distribution(self):
         numbers = noise.gumbel(0, np.arange(100), (10, 100))

@@ -5,7 +5,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import tfcharrnn
-from tfcharrnn.generation import strips, writer
+from tfcharrnn.generation import reading, strips, writer
 
 CHARS = 'abcdefgh'
 
@@ -155,7 +155,7 @@ class ScoreTest(tf.test.TestCase, parameterized.TestCase):
         for name, value in {
             '_NUM_STRIPS': (8, 4), '_MIN_STRIP': 32, '_STRIP_PIECE': 16
         }.items():  # fmt: skip
-            self.enter_context(mock.patch.object(writer, name, value))
+            self.enter_context(mock.patch.object(reading, name, value))
 
     @parameterized.parameters(
         {},
@@ -170,23 +170,34 @@ class ScoreTest(tf.test.TestCase, parameterized.TestCase):
     ):
         self.check(model_of(**config), 1e-4)
 
+    @parameterized.parameters(100, 1000)
+    def test_of_a_model_in_bfloat16_is_in_float32(self, length):
+        model = model_of(compute_dtype='bfloat16')
+        twin = model_of()
+        ids = np.random.default_rng(0).integers(8, size=length)
+        self.assertAllEqual(
+            writer.Writer(model).score(ids), writer.Writer(twin).score(ids)
+        )
+        self.assertEqual(model.cells[0].compute_dtype, tf.bfloat16)
+        self.assertLen(model.variables, len(twin.variables))
+
     def test_of_a_model_of_a_users_own(self):
         self.check(Seen(), 1e-6)
 
     def test_pieces_are_shorter_where_there_are_many_logits(self):
-        with mock.patch.object(writer, '_MAX_LOGITS', 100):
+        with mock.patch.object(reading, '_MAX_LOGITS', 100):
             self.check(model_of(), 1e-4)
 
     def check(self, model, bound):
-        the_writer = writer.Writer(model)
+        reader = reading.Reader(model)
         for length in (120, 130, 200, 300, 1000):
             ids = np.random.default_rng(length).integers(8, size=length)
             with mock.patch.object(
                 strips, 'score', wraps=strips.score
             ) as score:
-                scores = the_writer.score(ids)
+                scores = reader.score(ids)
             self.assertEqual(score.called, length > 4 * 32)
-            expected, _ = the_writer.read(ids)
+            expected, _ = reader.read(ids)
             self.assertAllClose(scores, expected, rtol=0, atol=bound)
 
 

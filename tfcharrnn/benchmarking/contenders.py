@@ -130,7 +130,9 @@ def _generate_ours(s: Task) -> Turns:
     from tfcharrnn.text.vocabulary import Vocabulary
 
     yield _versions(tf)
-    generator = Generator(our_model(s), Vocabulary(_characters(s)))
+    generator = Generator(
+        our_model(s), Vocabulary(_characters(s)), precision=s.way or 'float32'
+    )
 
     def write():
         return generator.generate(
@@ -226,6 +228,7 @@ CONTENDERS = {
     'peak': {'product': _multiply},
     'generate': {
         OURS: _generate_ours,
+        f'{OURS} int8': _generate_ours,
         'keras': _generate_keras,
         'keras call': _generate_keras,
         'keras eager': _generate_keras,

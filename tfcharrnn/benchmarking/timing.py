@@ -197,10 +197,11 @@ def _is_wanted(contender, peers):
     s, framework = contender.task, contender.framework
     if framework not in [OURS, 'product', *peers]:
         return False
-    if framework == 'keras' and contender.what == 'generate':
-        # Its tutorials generate one text at a time, in float32.
+    if contender.what == 'generate' and (s.way or framework == 'keras'):
+        # int8 is the same whatever the precision. Keras' tutorials generate
+        # one text at a time, in float32.
         best = s.precision == 'float32' or 'float32' not in s.precisions
-        return best and (not s.way or s.batch_size == 1)
+        return best and (s.way in ('', 'int8') or s.batch_size == 1)
     return s.default_threads or not s.way
 
 

@@ -7,7 +7,9 @@ The modules in the order of their imports:
     sampling    draws the id of the next character from logits
     stopping    ends a text where it should end
     request     what to write and how to draw it, checked
+    float32     a model of any type, in float32
     strips      scores a long text in strips side by side
+    reading     predicts each character of a given text
     writer      makes the steps of a model in compiled graphs
     noise       the noise of `sampling`, in NumPy
     draws       what `sampling` draws, in NumPy

@@ -26,7 +26,7 @@ import tensorflow as tf
 
 from tfcharrnn import startup
 from tfcharrnn.config import CELLS
-from tfcharrnn.nn.cells import RNNCell
+from tfcharrnn.generation.float32 import in_float32
 from tfcharrnn.nn.char_rnn import CharRNN
 from tfcharrnn.nn.columns import MAX_TABLE
 
@@ -202,7 +202,7 @@ def _rows_step(model: CharRNN) -> Callable:
     Activations are rows, as in `RNNCell.__call__`. The first product is read
     from a table, in float32: faster, and more exact.
     """
-    layers = [_in_float32(cell) for cell in model.cells]
+    layers = [copy.copy(cell) for cell in in_float32(model).cells]
     table = _table(model, layers[0]) if _has_table(model) else model.embedding
     if table is not None:
         table = tf.convert_to_tensor(table).numpy()
@@ -222,13 +222,6 @@ def _rows_step(model: CharRNN) -> Callable:
         return tf.matmul(x, model._logits_kernel()) + model.bias, tuple(states)
 
     return step
-
-
-def _in_float32(cell: RNNCell) -> RNNCell:
-    """Returns a copy of a cell, with products in float32."""
-    twin = copy.copy(cell)
-    object.__setattr__(twin, 'compute_dtype', tf.float32)
-    return twin
 
 
 def _has_table(model) -> bool:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfcharrnn.generation import noise
+from tfcharrnn.generation.noise import Noise
 from tfcharrnn.generation.request import Request
-
-# So many positions and numbers of noise are made in one go.
-_MAX_POSITIONS = 256
-_MAX_NUMBERS = 1 << 16
 
 
 class Draws:
@@ -40,13 +36,10 @@ class Draws:
         self._temperature = np.float32(request.temperature)
         self._top_k = min(int(request.top_k or vocab_size), vocab_size)
         self._top_p = request.top_p
-        self._seed = seed
-        self._shape = num_texts, vocab_size
-        numbers = num_texts * vocab_size
-        self._block = max(1, min(_MAX_POSITIONS, _MAX_NUMBERS // numbers))
         self._keeps_all = self._top_k == vocab_size and request.top_p is None
-        self._first = 0
-        self._noise = np.empty([0, *self._shape], np.float32)
+        self._noise = Noise(
+            request, seed=seed, num_texts=num_texts, vocab_size=vocab_size
+        )
 
     def __call__(self, logits: np.ndarray, position: int) -> np.ndarray:
         """Draws one id for each text.
@@ -60,19 +53,8 @@ class Draws:
         """
         if not self._keeps_all:
             logits = self._keep(logits)
-        if self._temperature:
-            logits = logits + self._noise_at(position)
-        return logits.argmax(-1)
-
-    def _noise_at(self, position):
-        """Returns the noise [N, V] times the temperature."""
-        index = position - self._first
-        if not 0 <= index < len(self._noise):
-            positions = np.arange(position, position + self._block)
-            block = noise.gumbel(self._seed, positions, self._shape)
-            self._noise, self._first = block * self._temperature, position
-            index = 0
-        return self._noise[index]
+        first, noise = self._noise.block(position)
+        return (logits + noise[position - first]).argmax(-1)
 
     def _keep(self, logits):
         """Returns the logits with -inf for what is not kept: see `sample`."""

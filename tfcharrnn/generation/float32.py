@@ -1,0 +1,51 @@
+"""A model in float32, whatever its `compute_dtype`."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import tensorflow as tf
+
+from tfcharrnn.nn.char_rnn import CharRNN
+
+
+def in_float32(model: Any) -> Any:
+    """Returns a model with the same weights that computes in float32.
+
+    In bfloat16, rounding makes a text's state depend on how many texts are read
+    at a time, in the third digit.
+
+        >>> model = CharRNN(5, rnn_units=8, compute_dtype='bfloat16')
+        >>> twin = in_float32(model)
+        >>> twin.cells[0].kernel is model.cells[0].kernel
+        True
+        >>> twin.cells[0].compute_dtype, model.cells[0].compute_dtype
+        (tf.float32, tf.bfloat16)
+
+    Args:
+        model: A model, which stays as it is.
+
+    Returns:
+        A copy that shares all variables. The model itself, if it is in float32
+        already or not a `CharRNN`.
+    """
+    if not isinstance(model, CharRNN):
+        return model
+    if model.config['compute_dtype'] == 'float32':
+        return model
+    return _replace(
+        model,
+        _dtype=tf.float32,
+        cells=[_replace(c, compute_dtype=tf.float32) for c in model.cells],
+    )
+
+
+def _replace(module, **attributes):
+    """Returns a copy of a `tf.Module` with other attributes."""
+    twin = copy.copy(module)
+    for name, value in attributes.items():
+        # `tf.Module` notes what is assigned for checkpoints, in a dict that
+        # the copy shares with the original.
+        object.__setattr__(twin, name, value)
+    return twin
