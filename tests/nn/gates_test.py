@@ -7,7 +7,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from tfcharrnn import config
-from tfcharrnn.nn import cells, gates, recurrence
+from tfcharrnn.nn import cells, cudnn, gates, recurrence
 
 
 class Toy(cells.RNNCell):
@@ -247,6 +247,38 @@ class GatesTest(tf.test.TestCase, parameterized.TestCase):
             set_compute_dtype(layers, dtype)
             self.assert_equal(solve(layers, given), expected, dtype)
 
+    @parameterized.product(
+        cell=(gates.GRU, gates.LSTM), num_layers=(1, 2), inputs=INPUTS
+    )
+    def test_a_layer_of_keras_equals_the_plain_loop(
+        self, cell, num_layers, inputs
+    ):
+        layers = stack(cell, num_layers, inputs)
+        graph = tf.function(functools.partial(solve, layers))
+        with (
+            mock.patch.object(cudnn, 'on_gpu', lambda _: True),
+            mock.patch.object(cudnn, 'unroll', wraps=cudnn.unroll) as unroll,
+        ):
+            graph = graph.get_concrete_function(problem(layers, inputs))
+            self.assertEqual(unroll.call_count, num_layers)
+            given = random_tensors(problem(layers, inputs, 2, 3))
+            eager = solve(layers, given)
+        twins = [plain(layer) for layer in layers]
+        self.assert_equal(eager, solve(twins, given))
+        given = random_tensors(problem(layers, inputs, 7, 4))
+        actual = graph(given)
+        self.assert_equal(actual, solve(twins, given))
+        self.assert_equal(actual, solve(layers, given))
+
+    @parameterized.parameters(gates.GRU, gates.LSTM)
+    def test_a_layer_of_keras_has_few_errors_in_bfloat16(self, cell):
+        layers = stack(cell, 2, 'embedded')
+        given = random_tensors(problem(layers, 'embedded', 30, 16))
+        expected = solve([plain(layer) for layer in layers], given)
+        set_compute_dtype(layers, tf.bfloat16)
+        with mock.patch.object(cudnn, 'on_gpu', lambda _: True):
+            self.assert_equal(solve(layers, given), expected, tf.bfloat16)
+
     @parameterized.parameters(*CELLS)
     def test_gradient_may_be_taken_twice(self, cell):
         cell = cell(FEATURES, UNITS)
@@ -259,10 +291,16 @@ class GatesTest(tf.test.TestCase, parameterized.TestCase):
             tape.gradient(outputs, cell.kernel),
         )
 
-    @parameterized.product(cell=list(CELLS), dtype=list(BOUNDS))
-    def test_static_shapes_and_types_are_known_in_a_graph(self, cell, dtype):
+    @parameterized.product(
+        cell=list(CELLS), dtype=list(BOUNDS), on_gpu=(False, True)
+    )
+    def test_static_shapes_and_types_are_known_in_a_graph(
+        self, cell, dtype, on_gpu
+    ):
         cell = cell(FEATURES, UNITS)
         cell.compute_dtype = dtype
+        patch = mock.patch.object(cudnn, 'on_gpu', lambda _: on_gpu)
+        self.enterContext(patch)
 
         @tf.function
         def unroll(inputs):

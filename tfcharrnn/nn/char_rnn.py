@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfcharrnn import checks
 from tfcharrnn.config import CELLS
-from tfcharrnn.nn import cells, gates
+from tfcharrnn.nn import cells, cudnn, gates
 from tfcharrnn.nn.cells import RNNCell, embed, glorot
 from tfcharrnn.nn.chains import run_chains
 from tfcharrnn.nn.columns import Columns, embed_columns, product
@@ -192,7 +192,10 @@ class CharRNN(tf.Module):
             x, after = self._run_layers(ids, state, layers, embedding, noise)
             return self._logits(x, noise, row_share), after
 
-        return run_chains(run, tf.cast(inputs, tf.int32), state, noise)
+        ids = tf.cast(inputs, tf.int32)
+        if any(cudnn.uses_keras(cell) for cell in layers):
+            return run(ids, state, noise, 1.0)  # A GPU takes all rows at once.
+        return run_chains(run, ids, state, noise)
 
     def _noise(self, training):
         """Returns the noise of a call, or None where nothing is random."""

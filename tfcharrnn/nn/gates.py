@@ -24,6 +24,7 @@ class GRU(Gated, cells.GRU):
     """
 
     saved = 4
+    keras_layer = 'GRU'
 
     @staticmethod
     def input_order(kernel):
@@ -72,6 +73,7 @@ class LSTM(Gated, cells.LSTM):
     """
 
     saved = 5
+    keras_layer = 'LSTM'
 
     @staticmethod
     def forward(x, h, bias, states):

@@ -29,6 +29,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfcharrnn.nn import cudnn
 from tfcharrnn.nn.cells import State
 from tfcharrnn.nn.columns import Columns, product
 
@@ -95,10 +96,13 @@ class Gated(Columns):
     Attributes:
         recurrent_kernel: [U, R], the weights of the state.
         saved: Number of tensors that `backward` needs of each step.
+        keras_layer: The name in `tf.keras.layers` of a layer with the same
+            weights and equations, for a GPU; see `cudnn`. Optional.
     """
 
     recurrent_kernel: tf.Variable
     saved: int
+    keras_layer: str | None = None
 
     @staticmethod
     def forward(
@@ -165,6 +169,8 @@ class Gated(Columns):
         )
 
     def _unroll(self, inputs, kernel, state):
+        if cudnn.uses_keras(self):
+            return cudnn.unroll(self, inputs, kernel, state)
         kernel = tf.concat(self.input_order(kernel), 1)
         projected = product(kernel, inputs, self.compute_dtype)
         outputs, *states = _recur(
