@@ -97,6 +97,20 @@ class StripsTest(parameterized.TestCase):
         strips.score(reader, zero_state(average, 8), random_ids(8001), piece=10)
         self.assertLess(reader.num_read, 8000 * 1.05)
 
+    def test_what_fills_up_the_last_strips_does_not_count(self):
+        def hold(ids, state):  # Forgets, but not while it reads zeros.
+            share = np.where(ids == 0, 1.0, 0.5)
+            mean = share * state[0] + ids
+            return mean, [mean]
+
+        reader = Reader(hold)
+        ids = 1 + random_ids(6002)
+        state = [np.zeros([8])]
+        scores = strips.score(reader, state, ids, piece=100)
+        self.assertLess(reader.num_read, 6400 * 1.2)
+        expected = Reader(hold).one_by_one(ids, state)
+        np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-2)
+
     def test_a_model_that_never_forgets_reads_each_strip_again(self):
         reader = Reader(count)
         strips.score(reader, zero_state(count, 8), random_ids(8001), piece=10)

@@ -77,8 +77,8 @@ class _Section:
         # The last strips may be filled up with zeros.
         padded = np.zeros(num_strips * size + 1, np.int32)
         padded[: len(ids)] = ids
-        starts = size * np.arange(num_strips)
-        self._ids = padded[starts[:, None] + np.arange(size + 1)]
+        self._starts = size * np.arange(num_strips)
+        self._ids = padded[self._starts[:, None] + np.arange(size + 1)]
         self._scores = np.empty([num_strips, size], np.float32)
         # Before each piece, and after the last.
         self._states: list[Any] = [None] * (self._num_pieces + 1)
@@ -98,7 +98,7 @@ class _Section:
         self._read_on(read, slice(None), _join(state, self._zero_state))
         for _ in range(_MAX_ROUNDS):
             starts = _join(state, self._states[-1])
-            if _agree(starts, self._states[0]):
+            if self._has_been_in(starts, 0, slice(None)):
                 return
             self._read_on(read, slice(None), starts)
         for strip in range(1, len(self._ids)):
@@ -107,8 +107,8 @@ class _Section:
 
     def _read_on(self, read, rows, state):
         """Reads strips from a state, up to where it was there before."""
-        for piece, seen in enumerate(self._states[:-1]):
-            if seen and _agree(state, [tensor[rows] for tensor in seen]):
+        for piece in range(self._num_pieces):
+            if self._has_been_in(state, piece, rows):
                 return
             self._keep(piece, rows, state)
             start = piece * self._piece
@@ -116,6 +116,17 @@ class _Section:
             scores, state = read(ids, state)
             self._scores[rows, start : start + self._piece] = scores
         self._keep(self._num_pieces, rows, state)
+
+    def _has_been_in(self, state, piece, rows):
+        """Whether the state before a piece is the one of the last time."""
+        if self._states[piece] is None:
+            return False
+        # What only fills a strip up need not agree.
+        is_text = self._starts[rows] + piece * self._piece < self._length
+        return all(
+            _agree(tensor[is_text], seen[rows][is_text])
+            for tensor, seen in zip(state, self._states[piece], strict=True)
+        )
 
     def _keep(self, piece, rows, state):
         if self._states[piece] is None:
@@ -130,13 +141,8 @@ def _join(first, others):
     return [np.concatenate([x, rest[:-1]]) for x, rest in pairs]
 
 
-def _agree(state, other):
-    """Whether two states are the same, rounding aside."""
-    pairs = [
-        (np.asarray(x, np.float64), np.asarray(y, np.float64))
-        for x, y in zip(state, other, strict=True)
-    ]
-    return all(
-        abs(x - y).max(initial=0.0) <= _TOLERANCE * abs(y).max(initial=0.0)
-        for x, y in pairs
-    )
+def _agree(one, other):
+    """Whether two tensors are the same, rounding aside."""
+    one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    bound = _TOLERANCE * abs(other).max(initial=0.0)
+    return abs(one - other).max(initial=0.0) <= bound
