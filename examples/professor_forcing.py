@@ -142,8 +142,8 @@ def sampled(model, optimizer, **options):
     """Scheduled sampling, up to a quarter of the inputs."""
     steps = FLAGS.epochs * FLAGS.num_chars // (16 * FLAGS.seq_length)
     probability = tfcharrnn.schedules.linear(0.0, 0.25, max(1, steps))
-    augment = tfcharrnn.ScheduledSampling(model, probability)
-    return tfcharrnn.Trainer(model, optimizer, augment=augment, **options)
+    augments = [tfcharrnn.ScheduledSampling(model, probability)]
+    return tfcharrnn.Trainer(model, optimizer, augments=augments, **options)
 
 
 TRAINERS = {

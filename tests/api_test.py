@@ -17,6 +17,7 @@ ROOMS = (
     'checks',
     'files',
     'rates',
+    'kinds',
     'fields',
     'config',
     'startup',
@@ -37,7 +38,9 @@ COMMANDS = ('train', 'generate', 'evaluate', 'experiment', 'benchmark')
 # They alone know flags.
 KNOW_FLAGS = (*COMMANDS, 'commands')
 # Below these, no module imports TensorFlow.
-NEED_NO_TENSORFLOW = ('checks', 'files', 'rates', 'fields', 'config', 'text')
+NEED_NO_TENSORFLOW = (
+    *('checks', 'files', 'rates', 'kinds', 'fields', 'config', 'text'),
+)
 MAX_LINES_OF_MODULE = 450
 MAX_LINES_OF_CLASS = 350
 

@@ -60,7 +60,7 @@ class FlagsTest(parameterized.TestCase):
         )
         self.assertEqual(
             {*evaluate.FLAGS} - {'verbosity', 'v'},
-            {*fields.settings_of(evaluate.EvaluateConfig)},
+            {*fields.settings_of(evaluate.MeasureConfig)},
         )
 
     def test_each_setting_is_of_one_part(self):
@@ -147,8 +147,8 @@ def _configs():
     names = TEXT.filter(lambda text: text == text.strip() and text)
     free = {
         'corpus': names,
-        'valid_fraction': numbers,
-        'test_fraction': shares,
+        'valid_fraction': st.floats(0, 0.5),
+        'test_fraction': st.floats(0, 0.49),
         'encoding': names,
         'lowercase': st.booleans(),
         'normalize_newlines': st.booleans(),
@@ -280,7 +280,7 @@ class GoOnTest(parameterized.TestCase):
         with self.assertRaisesRegex(
             ValueError,
             rf"'{os.path.join('runs', 'a')}' holds .* `{name}` is {value}, "
-            rf'but was {getattr(self.run, name)}\. Leave them out',
+            rf'but was {getattr(self.run, name)}\. Leave these out',
         ):
             self.run.go_on({name: value})
 

@@ -151,5 +151,54 @@ class DocumentTest(parameterized.TestCase):
             self.read()
 
 
+class LockTest(parameterized.TestCase):
+    def folder(self):
+        return pathlib.Path(
+            self.enter_context(tempfile.TemporaryDirectory()), 'deep', 'run'
+        )
+
+    def test_one_that_is_refused_leaves_the_lock_of_the_other(self):
+        folder = self.folder()
+        with files.locked(folder):
+            # It looked before the other had made its lock.
+            with mock.patch.object(pathlib.Path, 'exists', return_value=False):
+                with self.assertRaises(BlockingIOError):
+                    with files.locked(folder):
+                        self.fail('It was let in.')
+            self.assertEqual(os.listdir(folder), ['.lock'])
+            with self.assertRaises(BlockingIOError):
+                with files.locked(folder):
+                    self.fail('It was let in.')
+
+    def test_a_folder_to_which_nothing_was_written_goes(self):
+        folder = self.folder()
+        with files.locked(folder):
+            self.assertTrue(folder.exists())
+        self.assertFalse(folder.parent.exists())
+
+    def test_an_error_is_not_hidden_by_a_folder_that_others_use(self):
+        folder = self.folder()
+        with self.assertRaisesRegex(ValueError, 'mine'):
+            with files.locked(folder):
+                (folder.parent / 'other').mkdir()
+                raise ValueError('mine')
+        self.assertFalse(folder.exists())
+
+    def test_a_lock_that_was_deleted_meanwhile_is_made_anew(self):
+        folder, lock = self.folder(), files._lock
+
+        def late(file, directory):
+            if not (folder / 'late').exists():
+                (folder / 'late').touch()
+                (folder / '.lock').unlink()  # By its last owner.
+            lock(file, directory)
+
+        with mock.patch.object(files, '_lock', late):
+            with files.locked(folder):
+                with self.assertRaises(BlockingIOError):
+                    with files.locked(folder):
+                        self.fail('It was let in.')
+
+
 if __name__ == '__main__':
     unittest.main()

@@ -27,9 +27,6 @@ from typing import Any, NoReturn
 from absl import flags, logging
 
 from tfcharrnn import fields, files
-from tfcharrnn.fields import unescape as unescape
-from tfcharrnn.startup import import_tensorflow as import_tensorflow
-from tfcharrnn.startup import set_threads as set_threads
 
 _WIDTH = 80
 _HELP = ('--help', '-help', '-h', '--helpfull')
@@ -231,7 +228,7 @@ def _parse(flag_values, argv):
     if rest:
         _fail(
             2,
-            f'There is no use for {rest[0]!r}: this command takes flags only, '
+            f'Unexpected argument {rest[0]!r}: this command takes flags only, '
             'as in --name=value. Quote a value that has spaces in it.',
         )
 

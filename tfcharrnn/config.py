@@ -17,45 +17,19 @@ import dataclasses
 import os
 import pathlib
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 from tfcharrnn import fields
 from tfcharrnn.fields import number, numbers, switch, text, whole, word
+from tfcharrnn.kinds import (
+    CELLS,
+    CURRICULA,
+    HAVE_BETA_2,
+    LR_SCHEDULES,
+    OPTIMIZERS,
+)
 from tfcharrnn.rates import Dropout
 
-
-class Cell(NamedTuple):
-    """What is known of a cell without TensorFlow."""
-
-    class_name: str  # In `nn.gates`, or in `nn.cells` without a fast path.
-    num_gates: int  # Its input weights have so many times U columns.
-    is_recurrent: bool = True  # Whether weights multiply its state, too.
-
-
-CELLS = {
-    'gru': Cell('GRU', 3),
-    'lstm': Cell('LSTM', 4),
-    'mingru': Cell('MinGRU', 2, is_recurrent=False),
-    'vanilla': Cell('VanillaRNN', 1),
-}
-# The name of each optimizer's class in Keras.
-OPTIMIZERS = {
-    'adam': 'Adam',
-    'adamw': 'AdamW',
-    'adagrad': 'Adagrad',
-    'lion': 'Lion',
-    'nadam': 'Nadam',
-    'rmsprop': 'RMSprop',
-    'sgd': 'SGD',
-}
-# What each kind of curriculum does, in the words of the help.
-CURRICULA = {
-    'length': 'length:25@1000,50@3000,100 has rows of 25 characters up to step '
-    '1000, of 50 up to step 3000, then of 100.',
-}
-HAVE_BETA_2 = 'adam', 'adamw', 'nadam'
-# Those that depend on the number of steps; any other is a schedule of values.
-LR_SCHEDULES = 'constant', 'linear', 'cosine'
 MAX_ROLLBACKS = 5
 DEFAULT_EPOCHS = 10
 
@@ -121,6 +95,11 @@ class TextConfig(fields.Settings):
         self.refuse_ignored(
             'num_words', self.level != 'word', '`level` is not word'
         )
+        if not self.valid_fraction + self.test_fraction < 1.0:
+            raise ValueError(
+                f'`valid_fraction` ({self.valid_fraction}) and `test_fraction` '
+                f'({self.test_fraction}) leave nothing to train on.'
+            )
         super().check_together()
 
     @property
@@ -207,9 +186,8 @@ class ModelConfig(fields.Settings):
                 'is nothing between layers to drop. Say output: for the last '
                 'one.'
             )
-        if rates.locked and not (
-            rates.embedding or rates.layers or rates.output
-        ):
+        lockable = rates.embedding or rates.layers or rates.output
+        if rates.locked and not lockable:
             raise ValueError(
                 f'`dropout` is {self.dropout!r}, where there is nothing to '
                 'lock: give a rate of embedding, layers or output, as in '
@@ -277,7 +255,7 @@ class OptimizerConfig(fields.Settings):
     def check_together(self) -> None:
         """Refuses settings that contradict each other."""
         has_values = self.lr_schedule not in LR_SCHEDULES
-        reason = '`lr_schedule` has values of its own'
+        reason = '`lr_schedule` already sets the learning rate'
         self.refuse_ignored('learning_rate', has_values, reason)
         self.refuse_ignored('warmup_steps', has_values, reason)
         self.refuse_ignored(
@@ -443,7 +421,8 @@ number from 1 up.
         if differences := fields.differences(self, given):
             raise ValueError(
                 f"'{os.fspath(self.folder)}' holds a run with other settings: "
-                f'{"; ".join(differences)}. Leave them out to go on with it, '
-                'give another `model_dir`, or `overwrite` to delete it.'
+                f'{"; ".join(differences)}. Leave these out to go on with it '
+                '(`Run.resume` in Python), give another `model_dir`, or '
+                '`overwrite` to delete it.'
             )
         return self.replace(**changes)

@@ -40,6 +40,11 @@ flags.DEFINE_multi_string(
     'NAME: FLAGS, as in "small: --rnn_units=64"; once for each variant.',
     flag_values=FLAGS,
 )
+# What the experiment itself needs to know.
+_OF_ALL = (
+    *('corpus', 'model_dir', 'overwrite', 'seed'),
+    *('valid_fraction', 'eval_every'),
+)
 # What is the same for all variants, or is set for each run.
 _NOT_IN_VARIANTS = (
     *('seed', 'model_dir', 'overwrite', 'epochs', 'steps'),
@@ -54,7 +59,7 @@ def main() -> None:
     given = commands.given(FLAGS)
     given.pop('seeds', None)
     given.pop('variant', None)
-    config = RunConfig(**given)
+    config = RunConfig(**{k: given[k] for k in _OF_ALL if k in given})
     if given.pop('seed', 0):  # A run.flags has that one.
         raise fields.SettingError(
             f'`seed` is {config.seed}, but is that of a single run: give '
@@ -66,6 +71,9 @@ def main() -> None:
             '`eval_every` above 0.'
         )
     given.pop('model_dir', None)
+    for name, arguments in variants.items():  # All, before the first is made.
+        for seed in seeds:
+            _check_run(name, {**given, **_parse(name, arguments), 'seed': seed})
     common = fields.as_flags(RunConfig, given)
     for name, arguments in variants.items():
         for seed in seeds:
@@ -96,9 +104,13 @@ def _read_variants(texts):
             raise fields.SettingError(
                 f'There are two variants {name!r}: rename one.'
             )
-        arguments = shlex.split(rest)
-        _check(name, arguments)
-        variants[name] = arguments
+        try:
+            variants[name] = shlex.split(rest)
+        except ValueError as error:
+            raise fields.SettingError(
+                f'In the variant {name!r}: {error}.'
+            ) from error
+        _check(name, variants[name])
     if not variants:
         raise fields.SettingError(
             'There is nothing to compare: give a --variant for each, such as '
@@ -107,8 +119,18 @@ def _read_variants(texts):
     return variants
 
 
-def _check(name, arguments):
-    """Raises if the flags of a variant are not those of a run."""
+def _check_run(name, given):
+    """Raises if the settings of a variant contradict those of all."""
+    try:
+        RunConfig(**given)
+    except fields.SettingError as error:
+        raise fields.SettingError(
+            f'In the variant {name!r}: {error}'
+        ) from error
+
+
+def _parse(name, arguments):
+    """Returns the flags of a variant by name, if they are those of a run."""
     values = commands.define(RunConfig)
     try:
         rest = values(['', *arguments])[1:]
@@ -121,7 +143,12 @@ def _check(name, arguments):
             f'In the variant {name!r}, {rest[0]!r} is not a flag: write '
             '--name=value.'
         )
-    given = commands.given(values)
+    return commands.given(values)
+
+
+def _check(name, arguments):
+    """Raises if the flags of a variant are not those of a run."""
+    given = _parse(name, arguments)
     fixed = [flag for flag in _NOT_IN_VARIANTS if flag in given]
     if fixed:
         raise fields.SettingError(

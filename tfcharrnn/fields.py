@@ -128,7 +128,7 @@ def text(
     Args:
         default: None: it need not be given.
         help: What it does.
-        check: Says more about what it must be.
+        check: A further check of the value.
         escaped: Whether a flag writes it with \n for a newline and so on.
         may_change: Whether a run that goes on may have another value.
     """
@@ -250,7 +250,7 @@ class Settings:
         return {k: v for k, v in self.values().items() if v != known[k][1]}
 
     def digest(self) -> str:
-        """Returns what tells these settings from all others.
+        """Returns a digest that identifies these settings.
 
         What may change in a run that goes on is left out, and so is what has
         its default, so that a setting of a later version changes no digest.

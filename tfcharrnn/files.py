@@ -105,7 +105,7 @@ def checksum(document: Any) -> str:
     >>> checksum({'a': 1, 'b': [2, 3]}) == checksum({'b': (2, 3), 'a': 1})
     True
     """
-    # The indent asks for Python's own writer, which takes what only behaves
+    # With an indent, json uses its Python writer, which also accepts
     # like a dict, such as those that a `tf.Module` holds.
     text = json.dumps(document, sort_keys=True, indent=0)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -244,18 +244,33 @@ def locked(directory: str | os.PathLike) -> Iterator[None]:
     """
     directory = pathlib.Path(directory)
     path = directory / _LOCK
-    is_new = not path.exists()
     missing = [p for p in (directory, *directory.parents) if not p.exists()]
     directory.mkdir(parents=True, exist_ok=True)
-    try:
-        with _naming(path), open(path, 'ab') as file:
-            _lock(file, directory)
+    with _naming(path), _open_locked(path, directory) as (file, is_new):
+        try:
             yield
-    finally:
-        if is_new and os.listdir(directory) == [_LOCK]:
-            path.unlink()
-            for parent in missing:
-                parent.rmdir()
+        finally:
+            if is_new and os.listdir(directory) == [_LOCK]:
+                path.unlink()  # While it is ours.
+                file.close()
+                with contextlib.suppress(OSError):  # Others wrote there.
+                    for parent in missing:
+                        parent.rmdir()
+
+
+@contextlib.contextmanager
+def _open_locked(path, directory):
+    """Opens the lock file and locks it; yields it, and whether it is new."""
+    while True:
+        is_new = not path.exists()
+        with open(path, 'ab') as file:
+            _lock(file, directory)
+            # Its last owner may have deleted it before we had the lock.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                    yield file, is_new
+                    return
+        directory.mkdir(parents=True, exist_ok=True)
 
 
 def _lock(file, directory):

@@ -35,8 +35,6 @@ def main() -> None:
 
     config = running.settle(commands.given(FLAGS))
     tf.random.set_seed(config.seed)  # Initial weights are drawn from it.
-    if config.deterministic:
-        tf.config.experimental.enable_op_determinism()
     bar = commands.ProgressBar('Reading a large text')
     run = running.Run(config, report=bar)
     with _silent_unless(run.is_chief), run.opened():
@@ -81,7 +79,9 @@ def _train(run):
 
 def _report(run) -> None:
     """Shows the last samples, and how to write more."""
-    path = run.config.folder / 'samples.txt'
+    from tfcharrnn.training import model_dir
+
+    path = run.config.folder / model_dir.SAMPLES
     if path.exists():
         text = path.read_text('utf-8', 'replace')
         for heading in re.findall(r'^==> step \d+,', text, re.MULTILINE)[-1:]:

@@ -142,6 +142,12 @@ class ExperimentTest(parameterized.TestCase):
             "'b': `rnn_units` is 0",
         ),
         (('--variant=a: --eval_every=0',), "'a', --eval_every is 0"),
+        (
+            ('--lines', '--variant=a:', '--variant=b: --shuffle'),
+            "'b': `shuffle` and `shift` are",
+        ),
+        (('--variant=a:', '--seeds=0,-1'), "'a': `seed` is -1"),
+        (('--variant=a: "',), "'a': No closing quotation"),
         (('--variant=a:', '--seed=5'), '`seed` is 5, .* give `seeds`'),
         (('--variant=a:', '--valid_fraction=0'), 'nothing to compare'),
         (('--variant=a:', '--eval_every=0'), 'nothing to compare'),

@@ -436,7 +436,7 @@ class SettingsTest(TrainTest):
             '--learning_rate=1e35', '--clip_norm=0',
         )  # fmt: skip
         self.assertEqual(status, 1)
-        self.assertRegex(err, r'\AError: .* at step \d+, .*\n\Z')
+        self.assertRegex(err, r'\AError: .* at step \d+\. .*\n\Z')
         self.assertEqual(weights('bard'), before)
 
     def test_deterministic_operations_train_too(self):
@@ -507,8 +507,8 @@ class MistakesTest(TrainTest):
         ('--dropout=rows:0.15,weights:0.1,locked', 'nothing to lock'),
         ('--dropout=layers:0.5', 'nothing between layers'),
         ('--residual', '`num_layers` is 1'),
-        ('--lr_schedule=1e-3 --learning_rate=0.1', '0.1.* of its own'),
-        ('--lr_schedule=1e-3 --warmup_steps=9', 'steps` is 9.* of its own'),
+        ('--lr_schedule=1e-3 --learning_rate=0.1', '0.1.*already sets'),
+        ('--lr_schedule=1e-3 --warmup_steps=9', 'steps` is 9.*already sets'),
         ('--optimizer=lion --beta_2=0.9', 'lion, which does not take it'),
         ('--num_words=9', '`level` is not word'),
         ('--early_stopping=3 --valid_fraction=0', '`early_stopping` needs'),
@@ -528,6 +528,8 @@ class MistakesTest(TrainTest):
 
     @parameterized.parameters(
         ('--lr_schedule=fast', 'fast'),
+        ('--valid_fraction=0.6 --test_fraction=0.6', '0.6'),
+        ('--valid_fraction=1', '1.0'),
         ('--lr_schedule=linear:1', 'linear:1'),
         ('--lr_schedule=1e-3@soon,1e-4', 'soon'),
         ('--curriculum=25,50', "'25,50'.*length:25@1000,50@3000,100"),
@@ -571,8 +573,6 @@ class MistakesTest(TrainTest):
         ('--prompt=@', "'@'"),
         ('--curriculum=length:5@9,1000000 --seq_length=1000000', 'too short'),
         ('--dropout=weights:0.1 --cell=mingru', 'A MinGRU has no'),
-        ('--valid_fraction=1', '1.0'),
-        ('--valid_fraction=0.6 --test_fraction=0.6', '0.6'),
         (f'--model_dir={CORPUS}', CORPUS),
         (f'--model_dir={CORPUS}/bard', CORPUS),
         ('--model_dir=/proc/bard', 'bard'),

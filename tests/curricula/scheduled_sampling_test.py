@@ -34,9 +34,9 @@ def make(kind=Trainer, rnn=None, *, rate=0.1, seed=0, **options):
     """Makes a trainer; with options, one whose inputs are sampled."""
     tf.random.set_seed(0)
     rnn = rnn or toys.FrequencyModel()
-    augment = ScheduledSampling(rnn, **options) if options else None
+    augments = [ScheduledSampling(rnn, **options)] if options else []
     optimizer = tf.keras.optimizers.Adam(rate)
-    return kind(rnn, optimizer, augment=augment, seed=seed)
+    return kind(rnn, optimizer, augments=augments, seed=seed)
 
 
 class Spy(Trainer):

@@ -107,7 +107,7 @@ class RollbackTest(absltest.TestCase):
     def test_without_it_the_error_tells_of_it(self):
         with self.assertRaisesRegex(
             FloatingPointError,
-            r'at step 16, .* `on_nonfinite=rollback` does that by itself',
+            r'at step 16\. Start it again with `on_nonfinite=rollback`',
         ):
             make(on_nonfinite='stop').train([Poison(15)])
         run = make(on_nonfinite='stop')

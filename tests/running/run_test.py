@@ -304,6 +304,13 @@ class OpenedTest(RunTest):
         self.assertEqual(weights('bard'), weights('new'))
         self.assertFalse(model_dir.read_settings('bard').overwrite)
 
+    def test_overwrite_deletes_once(self):
+        run = make(steps=10, overwrite=True)
+        run.train()
+        before = contents('bard')
+        self.assertIsNone(run.train().checkpoint)
+        self.assertEqual(contents('bard'), before)
+
     def test_a_link_that_leads_out_is_refused(self):
         os.mkdir('bard')
         os.symlink(os.path.abspath(CORPUS), 'bard/model.json')
@@ -327,6 +334,15 @@ class SettleTest(RunTest):
         self.assertEqual(
             settle({'model_dir': 'bard', 'steps': 30}), saved.replace(steps=30)
         )
+
+    def test_resume_needs_no_settings(self):
+        make(steps=10).train()
+        with self.assertRaisesRegex(ValueError, '`Run.resume` in Python'):
+            Run(RunConfig(model_dir='bard', corpus=CORPUS, lines=True)).train()
+        outcome = Run.resume('bard', {'steps': 15}).train()
+        self.assertEqual(outcome.checkpoint, os.path.join('bard', 'ckpt-15'))
+        with self.assertRaisesRegex(ValueError, '`rnn_units` is 8, but was 4'):
+            Run.resume('bard', {'rnn_units': 8})
 
     def test_without_a_run_it_is_what_is_given(self):
         given = {'corpus': CORPUS, 'rnn_units': 7}

@@ -8,7 +8,7 @@ import toys
 from absl.testing import parameterized
 
 from tfcharrnn import files
-from tfcharrnn.config import CELLS
+from tfcharrnn.kinds import CELLS
 from tfcharrnn.nn.cells import VanillaRNN
 from tfcharrnn.nn.char_rnn import CharRNN
 from tfcharrnn.text.vocabulary import Vocabulary

@@ -1,7 +1,8 @@
 import tensorflow as tf
 from absl.testing import parameterized
 
-from tfcharrnn.config import HAVE_BETA_2, OPTIMIZERS, OptimizerConfig
+from tfcharrnn.config import OptimizerConfig
+from tfcharrnn.kinds import HAVE_BETA_2, OPTIMIZERS
 from tfcharrnn.training.optimizers import learning_rate, make_optimizer
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tfcharrnn.benchmarking.settings import Task
-from tfcharrnn.config import CELLS
+from tfcharrnn.kinds import CELLS
 from tfcharrnn.startup import import_tensorflow, set_threads
 
 OURS = 'tfcharrnn'

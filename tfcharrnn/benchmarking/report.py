@@ -19,7 +19,7 @@ from tfcharrnn.benchmarking import timing
 from tfcharrnn.benchmarking.contenders import OURS
 from tfcharrnn.benchmarking.settings import Settings, Task
 from tfcharrnn.benchmarking.timing import Contender
-from tfcharrnn.config import CELLS
+from tfcharrnn.kinds import CELLS
 
 
 def benchmark(

@@ -58,6 +58,8 @@ class Contender:
         self.title = _TITLES[what].format_map(vars(task))
 
     def __str__(self):
+        if self.task.way == 'int8':  # Whatever the precision.
+            return self.name
         return f'{self.name} {self.task.precision}'.rstrip()
 
     @property

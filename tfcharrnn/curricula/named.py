@@ -71,7 +71,7 @@ def growing_length(config: RunConfig, corpus: Corpus) -> list[Stage]:
     )
 
 
-# By the names in `config.CURRICULA`.
+# By the names in `kinds.CURRICULA`.
 KINDS: dict[str, Callable[[RunConfig, Corpus], list[Stage]]] = {
     'length': growing_length,
 }

@@ -33,9 +33,9 @@ class ScheduledSampling:
     many times as much. The first character of a row always comes from the
     text. The sampling pass uses no dropout.
 
-    It is an `augment` of `Trainer`. The samples are a function of (seed, step).
-    At probability 0 a step is that without it, bit for bit, and as fast.
-    Evaluation always reads the text.
+    It is one of the `augments` of a `Trainer`. The samples are a function of
+    (seed, step). At probability 0 a step is that without it, bit for bit, and
+    as fast. Evaluation always reads the text.
 
         >>> from tfcharrnn import data
         >>> from tfcharrnn.nn.char_rnn import CharRNN
@@ -45,7 +45,7 @@ class ScheduledSampling:
         >>> trainer = Trainer(
         ...     model,
         ...     tf.keras.optimizers.Adam(0.1),
-        ...     augment=ScheduledSampling(model, probability),
+        ...     augments=[ScheduledSampling(model, probability)],
         ... )
         >>> text = np.tile([0, 1, 2], 100)
         >>> dataset = data.sequences(text, seq_length=10, batch_size=4)
@@ -85,7 +85,7 @@ class ScheduledSampling:
         self._per_row = per_row
 
     def __call__(
-        self, batch: Batch, state: Any, *, step: tf.Variable, seed: tf.Tensor
+        self, batch: Batch, state: Any, *, step: tf.Variable, seed: Any
     ) -> Batch:
         """Puts samples in the place of some inputs.
 
@@ -93,7 +93,7 @@ class ScheduledSampling:
             batch: The batch, or a replica's rows of it.
             state: The state before it.
             step: The number of steps made.
-            seed: [2] integers, a function of the step; dropout has the same.
+            seed: [2] integers, a function of the step.
 
         Returns:
             The batch with other inputs.
@@ -109,8 +109,6 @@ class ScheduledSampling:
 
     def _mix(self, batch, state, probability, seed):
         fold_in: Any = tf.random.fold_in  # Its stub is wrong.
-        # Dropout folds small numbers into the seed of the step.
-        seed = fold_in(seed, -1)
         logits, _ = self._model(batch.inputs, state, training=False)
         rows, length = tf.unstack(tf.shape(batch.inputs))
         samples = sampling.sample(

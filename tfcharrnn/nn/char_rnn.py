@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfcharrnn import checks
-from tfcharrnn.config import CELLS
+from tfcharrnn.kinds import CELLS
 from tfcharrnn.nn import cells, cudnn, gates
 from tfcharrnn.nn.cells import RNNCell, embed, glorot
 from tfcharrnn.nn.chains import run_chains

@@ -6,6 +6,7 @@ import os
 
 from tfcharrnn import data
 from tfcharrnn.config import RunConfig
+from tfcharrnn.running.measure_config import MeasureConfig
 from tfcharrnn.text.corpus import Corpus
 from tfcharrnn.training import model_dir as model_dirs
 from tfcharrnn.training.evaluator import Evaluator
@@ -19,7 +20,7 @@ def measure(
     model_dir: str | os.PathLike,
     checkpoint: str | None = None,
     *,
-    split: str = 'valid',
+    split: str | None = None,
     corpus: str | None = None,
     encoding: str | None = None,
     batch_size: int | None = None,
@@ -29,7 +30,8 @@ def measure(
     Args:
         model_dir: The directory of the run.
         checkpoint: As for `load_model`.
-        split: The part of the text of the run: 'train', 'valid' or 'test'.
+        split: The part of the text of the run: 'train', 'valid' or 'test';
+            None: 'valid'.
         corpus: Another text, all of it, instead of a part. It is read as in
             training: as lines, or as CSV, where the run was.
         encoding: Of `corpus`; None: as in training.
@@ -45,13 +47,21 @@ def measure(
 
     Raises:
         FileNotFoundError: If there is no model, checkpoint or text.
-        ValueError: If a file is damaged, the text is not that of the run, or
-            there is too little of it.
+        ValueError: If an argument is out of bounds or contradicts another one,
+            a file is damaged, the text is not that of the run, or there is too
+            little of it.
     """
+    MeasureConfig(  # Which checks them.
+        model_dir=os.fspath(model_dir),
+        split=split,
+        corpus=corpus,
+        encoding=encoding,
+        batch_size=batch_size,
+    )
     model, vocabulary = model_dirs.load_model(model_dir, checkpoint)
     config = _settings(model_dir, corpus, encoding)
     text = Corpus.from_config(config, vocabulary=vocabulary)
-    part = 'train' if corpus else split
+    part = 'train' if corpus else split or 'valid'
     ids = getattr(text, part)
     if len(ids) < 2:
         raise ValueError(

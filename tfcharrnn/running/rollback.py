@@ -12,7 +12,7 @@ from tfcharrnn.training.checkpointer import Checkpointer
 class Rollback:
     """Goes back after a loss that is not finite, a few times in a run.
 
-    How often it did is in the record of the run, and so known to a restart.
+    The record counts the rollbacks, so a restart knows them.
     """
 
     def __init__(
@@ -33,15 +33,19 @@ class Rollback:
         self._set_share()
 
     def __call__(self, error: FloatingPointError) -> None:
-        """Makes ready to go on after an error.
+        """Restores the last checkpoint after an error.
 
         Raises:
             FloatingPointError: If it is not to go back, or went back too often
                 already; it says what to do.
         """
+        what = str(error).split(',')[0]
         if not self._enabled:
             raise FloatingPointError(
-                f'{error} `on_nonfinite=rollback` does that by itself.'
+                f'{what}. Start it again with `on_nonfinite=rollback`, which '
+                'goes back to the last checkpoint and on at half of the '
+                'learning rate; or begin another run with a smaller '
+                '`learning_rate` or `clip_norm`.'
             ) from error
         trainer = self._checkpointer.trainer
         best = trainer.record.best
@@ -49,7 +53,6 @@ class Rollback:
         record = trainer.record
         record.best = best  # What is in best/ stays.
         record.rollbacks += 1
-        what = str(error).split(',')[0]
         if record.rollbacks > MAX_ROLLBACKS:
             raise FloatingPointError(
                 f'{what}. The run went back {MAX_ROLLBACKS} times, each time '

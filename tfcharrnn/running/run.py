@@ -10,7 +10,7 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -96,6 +96,8 @@ class Run:
             ValueError: If it is too short or not in the encoding, or a setting
                 does not fit it or the machine.
         """
+        if config.deterministic:  # Of all operations of this process.
+            tf.config.experimental.enable_op_determinism()
         self.strategy = devices.make_strategy(config.strategy)
         self.is_chief = devices.is_chief(self.strategy)
         self.corpus = Corpus.from_config(config, report=report)
@@ -118,6 +120,23 @@ class Run:
             self.trainer = self._make_trainer()
         self.restored: str | None = None
         self._checkpointer: Checkpointer | None = None
+
+    @classmethod
+    def resume(
+        cls,
+        model_dir: str | os.PathLike,
+        changes: Mapping[str, Any] | None = None,
+    ) -> Run:
+        """Goes on with a run by its own settings.
+
+            Run.resume('runs/bard', {'epochs': 8}).train()
+
+        Args:
+            model_dir: The folder of the run.
+            changes: Settings that may change in a run that goes on, by name.
+        """
+        given = {**(changes or {}), 'model_dir': os.fspath(model_dir)}
+        return cls(settle(given))
 
     @property
     def batches_per_pass(self) -> int:
@@ -146,6 +165,8 @@ class Run:
                 stack.enter_context(files.locked(folder))
             if self.config.overwrite:
                 model_dirs.delete_run(folder)
+                # Once: what this run writes from now on stays.
+                self.config = self.config.replace(overwrite=False)
             with model_dirs.blaming_settings(folder):
                 self._checkpointer = self._restore(folder)
             stack.callback(setattr, self, '_checkpointer', None)
@@ -202,15 +223,15 @@ class Run:
         """Says why there is nothing left to train; None if there is."""
         if self.trainer.step >= self.steps:
             return (
-                f'All {self.steps:,} steps are made; a larger `steps` or '
-                '`epochs` goes on.'
+                f'All {self.steps:,} steps are made. To train further, raise '
+                '`steps` or `epochs`.'
             )
         patience = self.config.early_stopping
         if patience and events.EarlyStopping(patience).has_waited(self.trainer):
             return (
                 f'Training stopped early at step {self.trainer.step:,}, after '
-                f'{patience} evaluations without a better one; a larger '
-                '`early_stopping`, or 0, goes on.'
+                f'{patience} evaluations without a better one. To train '
+                'further, raise `early_stopping`, or set it to 0.'
             )
         return None
 
@@ -304,15 +325,17 @@ class Run:
         config = self.config
         optimizer = make_optimizer(config, self.steps, share=self._rate_share)
         probability = self._schedule('sampling_probability')
-        augment = None
+        augments = []
         if probability is not None:
-            augment = curricula.ScheduledSampling(self.model, probability)
+            augments.append(
+                curricula.ScheduledSampling(self.model, probability)
+            )
         return Trainer(
             self.model,
             optimizer,
             clip_norm=config.clip_norm or None,
             average=config.average or None,
-            augment=augment,
+            augments=augments,
             dropout_schedule=self._schedule('dropout_schedule'),
             seed=config.seed,
         )
@@ -370,7 +393,7 @@ class Run:
 def settle(given: dict[str, Any]) -> RunConfig:
     """Returns the settings of a run that begins, or that goes on.
 
-    What is not given is taken from the run in the folder, if there is one.
+    Missing settings come from the run in the folder, if there is one.
 
     Args:
         given: Settings by name, such as `{'model_dir': 'runs/bard'}`.

@@ -310,7 +310,7 @@ class Corpus:
         train = 1.0 - config.valid_fraction - config.test_fraction
         split = train, config.valid_fraction, config.test_fraction
         make = vocabulary or _vocabulary_maker(config)
-        if config.has_lines:
+        if vocabulary.lines if vocabulary else config.has_lines:
             return cls.load_lines(
                 config.corpus,
                 split,

@@ -71,7 +71,7 @@ class LargeText:
         """Yields the text, normalised.
 
         Args:
-            number: 1 or 2: how often the text has been read then.
+            number: Which reading this is, 1 or 2, for the progress report.
         """
         done = 0
         for path, size in zip(self._paths, self._sizes, strict=True):

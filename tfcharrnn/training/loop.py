@@ -140,8 +140,6 @@ def not_finite(pairs: Pairs, step: int) -> FloatingPointError | None:
             return FloatingPointError(
                 f'The {name} became {total / (count or 1.0)} at step '
                 f'{step + 1}, which was skipped: the weights are those of step '
-                f'{step}. Go on from the last checkpoint with a smaller '
-                'learning rate (assigned after `restore`, which brings back '
-                'the old one), or with `clip_norm`.'
+                f'{step}. Use a smaller learning rate, or `clip_norm`.'
             )
     return None

@@ -27,7 +27,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tfcharrnn import checks, fields, files
-from tfcharrnn.config import CELLS, ModelConfig, RunConfig
+from tfcharrnn.config import ModelConfig, RunConfig
+from tfcharrnn.kinds import CELLS
 from tfcharrnn.nn.char_rnn import CharRNN
 from tfcharrnn.text.vocabulary import Vocabulary
 from tfcharrnn.training import checkpoint as checkpoints

@@ -6,8 +6,9 @@ import math
 
 import tensorflow as tf
 
-from tfcharrnn.config import HAVE_BETA_2, OPTIMIZERS, OptimizerConfig
+from tfcharrnn.config import OptimizerConfig
 from tfcharrnn.fields import SettingError
+from tfcharrnn.kinds import HAVE_BETA_2, OPTIMIZERS
 from tfcharrnn.training import schedules
 from tfcharrnn.training.schedules import Schedule
 

@@ -104,6 +104,11 @@ class Record:
         """
         if 'version' not in document:
             return _from_version_1(document)
+        if document['version'] > _VERSION:
+            raise ValueError(
+                f'its record has version {document["version"]}, but this '
+                f'tfcharrnn reads up to {_VERSION}: install a newer one.'
+            )
         fields = {k: v for k, v in document.items() if k != 'version'}
         fields['place'] = Place(**fields['place'])
         fields['best'] = Best(**fields['best'])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -19,7 +19,23 @@ from tfcharrnn.training.replicas import Replicas, replica_id, same_on_all
 from tfcharrnn.training.schedules import Schedule
 
 Callback = Callable[['Trainer', Metrics], None]
-Augment = Callable[..., Batch]
+
+
+class Augment(Protocol):
+    """Changes a batch in training, in a graph; never in an evaluation."""
+
+    def __call__(
+        self, batch: Batch, state: Any, *, step: tf.Variable, seed: Any
+    ) -> Batch:
+        """Returns the changed batch.
+
+        Args:
+            batch: The batch, or a replica's rows of it.
+            state: The state before it.
+            step: The number of steps made.
+            seed: [2] integers, a function of step, replica and augment.
+        """
+        ...
 
 
 class Trainer:
@@ -69,7 +85,7 @@ class Trainer:
         *,
         clip_norm: float | None = None,
         average: float | None = None,
-        augment: Augment | None = None,
+        augments: Sequence[Augment] = (),
         dropout_schedule: Schedule | None = None,
         steps_per_loop: int | None = None,
         seed: int = 0,
@@ -84,8 +100,7 @@ class Trainer:
             average: The decay of a moving average of the weights, such as
                 0.999, with which the model is then evaluated; see `Averages`.
                 None for no average.
-            augment: Changes each batch in training, in a graph, such as
-                `ScheduledSampling`: `augment(batch, state, step=, seed=)`.
+            augments: Change each batch in training, in turn; see `Augment`.
             dropout_schedule: Multiplies the model's dropout rates at each
                 step, by 0 to 1, such as `schedules.linear`; None for 1.
             steps_per_loop: The most steps in one compiled call; None for as
@@ -104,7 +119,7 @@ class Trainer:
         self.replicas = Replicas()
         self.stop_training = False
         self.step_variable = same_on_all(0, tf.int64, 'step')
-        self._augment = augment
+        self._augments = tuple(augments)
         self._dropout_schedule = dropout_schedule
         self._seed = seed
         self._carried = states.Carried(model)
@@ -284,8 +299,9 @@ class Trainer:
             sum is the gradient; and the state after the batch.
         """
         step, seed = self.step_variable, self.step_seed()
-        if self._augment is not None:
-            batch = self._augment(batch, state, step=step, seed=seed)
+        for i, augment in enumerate(self._augments, 1):
+            own = Noise(seed).fold_in(-i).seed  # Dropout's are from 0 on.
+            batch = augment(batch, state, step=step, seed=own)
         schedule = self._dropout_schedule
         noise = Noise(seed, None if schedule is None else schedule(step))
         return updates.differentiate(
@@ -296,8 +312,8 @@ class Trainer:
     def apply_gradients(self, gradients: updates.Gradients) -> tf.Tensor:
         """Updates the weights by the sum of the replicas' gradients, clipped.
 
-        If the sum is not finite, it updates nothing. It never is if the loss
-        in `compute_gradients` was not.
+        A sum that is not finite updates nothing; a loss that is not finite
+        makes the sum so.
 
         Args:
             gradients: One for each trainable variable of the model.

@@ -1,0 +1,41 @@
+"""Kinds: the cells, optimizers and curricula that a setting may name.
+
+TensorFlow is not needed. A new kind is a line here and its class or function:
+cells in `nn`, curricula in `curricula.named`.
+"""
+
+from typing import NamedTuple
+
+
+class Cell(NamedTuple):
+    """What is known of a cell without TensorFlow."""
+
+    class_name: str  # In `nn.gates`, or in `nn.cells` without a fast path.
+    num_gates: int  # Its input weights have so many times U columns.
+    is_recurrent: bool = True  # Whether weights multiply its state, too.
+
+
+CELLS = {
+    'gru': Cell('GRU', 3),
+    'lstm': Cell('LSTM', 4),
+    'mingru': Cell('MinGRU', 2, is_recurrent=False),
+    'vanilla': Cell('VanillaRNN', 1),
+}
+# The name of each optimizer's class in Keras.
+OPTIMIZERS = {
+    'adam': 'Adam',
+    'adamw': 'AdamW',
+    'adagrad': 'Adagrad',
+    'lion': 'Lion',
+    'nadam': 'Nadam',
+    'rmsprop': 'RMSprop',
+    'sgd': 'SGD',
+}
+# What each kind of curriculum does, in the words of the help.
+CURRICULA = {
+    'length': 'length:25@1000,50@3000,100 has rows of 25 characters up to step '
+    '1000, of 50 up to step 3000, then of 100.',
+}
+HAVE_BETA_2 = 'adam', 'adamw', 'nadam'
+# Any other is a schedule of values.
+LR_SCHEDULES = 'constant', 'linear', 'cosine'

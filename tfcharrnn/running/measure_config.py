@@ -1,0 +1,50 @@
+"""What is measured of a trained model; no TensorFlow is needed."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tfcharrnn import fields
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MeasureConfig(fields.Settings):
+    """What is measured; see `running.measure`."""
+
+    model_dir: str = fields.text('', 'The run to measure. Required.')
+    checkpoint: str = fields.text(
+        'latest', 'latest, best (on validation), or the path of a checkpoint.'
+    )
+    corpus: str | None = fields.text(
+        None,
+        'Another text, all of it, read as in training: as lines, CSV or '
+        'words. Characters that the model does not know are left out (words '
+        'become <unk>), and counted on standard error.',
+    )
+    encoding: str | None = fields.text(
+        None, 'The encoding of --corpus; by default, as in training.'
+    )
+    split: str | None = fields.word(
+        None,
+        'The part of the text of the run; by default, valid.',
+        ['train', 'valid', 'test'],
+    )
+    batch_size: int | None = fields.whole(
+        None,
+        'Strips of the text that are read at once; 1 for the text in one go. '
+        'Default: as in training.',
+    )
+
+    def check_together(self) -> None:
+        """Refuses settings that contradict each other."""
+        if not self.model_dir:
+            raise ValueError('Give the `model_dir` of a trained model.')
+        if self.split and self.corpus:
+            raise ValueError(
+                'Give the `split` of the text of the run, or another text as '
+                '`corpus`, not both.'
+            )
+        if self.encoding and not self.corpus:
+            raise ValueError(
+                '`encoding` is that of another text: give its `corpus`, too.'
+            )
