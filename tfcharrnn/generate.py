@@ -121,10 +121,6 @@ def main() -> None:
     generator = Generator.from_checkpoint(
         str(config.model_dir), config.checkpoint, precision=config.precision
     )
-    if config.precision == 'auto':
-        is_int8 = generator.precision == 'int8'
-        why = '' if is_int8 else '; --precision=int8 says why'
-        sys.stderr.write(f'Precision: {generator.precision}{why}.\n')
     for temperature in config.temperature:
         texts = _write(generator, config, prompt, temperature, seed)
         for number, text in enumerate(texts, 1):
@@ -133,6 +129,10 @@ def main() -> None:
             for piece in text:
                 print(piece, end='', flush=True)
             print(flush=True)
+    if config.precision == 'auto':
+        is_int8 = generator.precision == 'int8'
+        why = '' if is_int8 else '; --precision=int8 says why'
+        sys.stderr.write(f'Precision: {generator.precision}{why}.\n')
     if config.seed is None:
         sys.stderr.write(f'To write this again: --seed={seed}\n')
 
