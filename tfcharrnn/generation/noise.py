@@ -1,7 +1,8 @@
 """Noise: the random numbers of `sampling.sample`, for many positions at once.
 
 `sample` makes its noise in the loop of a graph, with a dozen operations for
-each position. Here the same numbers are made for a block of positions.
+each position. Outside of graphs, the same numbers are made here for a block of
+positions.
 """
 
 from __future__ import annotations

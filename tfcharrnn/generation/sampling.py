@@ -153,28 +153,6 @@ def _softmax(logits, temperature):
     return tf.nn.softmax(logits / tf.maximum(temperature, tiny))
 
 
-def keep(
-    logits: tf.Tensor,
-    *,
-    temperature: float | tf.Tensor = 1.0,
-    top_k: int | tf.Tensor | None = None,
-    top_p: float | tf.Tensor | None = None,
-) -> tf.Tensor:
-    """Returns the logits [B, V], with -inf for what `sample` does not draw.
-
-    >>> logits = tf.math.log([[0.1, 0.2, 0.7]])
-    >>> keep(logits, top_k=1).numpy().round(2)
-    array([[ -inf,  -inf, -0.36]], dtype=float32)
-
-    Args:
-        logits: As in `sample`.
-        temperature: As in `sample`.
-        top_k: As in `sample`.
-        top_p: As in `sample`.
-    """
-    return _keep(*_as_columns(logits, temperature), top_k, top_p)
-
-
 def _keep(logits, temperature, top_k, top_p):
     """Returns the logits [B, V], with -inf for what is not kept."""
     if top_k is None and top_p is None:

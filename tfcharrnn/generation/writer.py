@@ -22,14 +22,9 @@ import tensorflow as tf
 
 from tfcharrnn.generation import sampling
 from tfcharrnn.generation.float32 import in_float32
-from tfcharrnn.generation.noise import Noise
 from tfcharrnn.generation.reading import Reader, graph_of, specs_of
 from tfcharrnn.generation.request import Request
 from tfcharrnn.generation.stopping import Stop
-
-# The table of a stop has a multiple of so many rows, since XLA compiles for
-# each shape.
-_STOP_ROWS = 16
 
 
 class _Cursor(NamedTuple):
@@ -44,17 +39,10 @@ class _Cursor(NamedTuple):
 class _Constants(NamedTuple):
     """What stays the same while a text is written."""
 
-    sampling: dict[str, tf.Tensor]  # the keywords of `sampling.keep`
-    stop: tf.Tensor  # [S, V] int32, `Stop.table` and more rows
+    seed: tf.Tensor  # [] int64
+    sampling: dict[str, tf.Tensor]  # the keywords of `sampling.sample`
+    stop: tf.Tensor  # [S + 1, V] int32, `Stop.table`
     weights: Any  # of the model, made ready for its `step`
-
-
-class _Block(NamedTuple):
-    """What stays the same for a block of positions."""
-
-    first: tf.Tensor  # [] int32, the first position
-    noise: tf.Tensor  # [T, N, V], of `sampling.sample`
-    end: tf.Tensor  # [] int32, the position to write up to
 
 
 class Draft(NamedTuple):
@@ -62,7 +50,6 @@ class Draft(NamedTuple):
 
     cursor: _Cursor
     constants: _Constants
-    noise: Noise
 
     @property
     def missing(self) -> tf.Tensor:
@@ -125,16 +112,13 @@ class Writer:
             ),
             missing=tf.fill([num_texts], stop.size),
         )
-        num_rows, vocab_size = stop.table.shape
-        noise = Noise(
-            request, seed=seed, num_texts=num_texts, vocab_size=vocab_size
-        )
         constants = _Constants(
-            sampling=_to_tensors(request, vocab_size),
-            stop=tf.pad(stop.table, [[0, -num_rows % _STOP_ROWS], [0, 0]]),
+            seed=tf.constant(seed, tf.int64),
+            sampling=_to_tensors(request, stop.table.shape[1]),
+            stop=tf.constant(stop.table),
             weights=self._graph('weights', self._step_weights)(),
         )
-        return Draft(cursor, constants, noise)
+        return Draft(cursor, constants)
 
     def write(self, draft: Draft, end: int) -> tuple[np.ndarray, Draft]:
         """Writes up to position `end`, or until each text has its stop.
@@ -147,88 +131,53 @@ class Writer:
             The ids [N, T] from the draft's position on, and the draft after
             them. T is smaller than asked for where each text has its stop.
         """
-        cursor, constants, noise = draft
-        position = int(cursor.position)
-        texts = [np.empty([0, len(cursor.ids)], np.int32)]
-        while position < end and np.any(cursor.missing):
-            first, numbers = noise.block(position)
-            block = _Block(
-                tf.constant(first), tf.constant(numbers), tf.constant(end)
-            )
-            ids, cursor = self._write_block(cursor, constants, block)
-            start, position = position, int(cursor.position)
-            texts.append(ids.numpy()[start - first : position - first])
-        draft = draft._replace(cursor=cursor)
-        return np.concatenate(texts).T, draft
-
-    def _write_block(self, cursor, constants, block):
-        """Writes up to the end of a block."""
+        cursor, constants = draft
         any_stop = tf.TensorSpec([None, constants.stop.shape[1]], tf.int32)
         graph = self._graph(
             ('write', cursor.ids.shape[0], *constants.sampling),
             self._write_loop,
             specs_of(cursor),
             specs_of(constants)._replace(stop=any_stop),
-            specs_of(block),
+            tf.TensorSpec([], tf.int32),
         )
-        return graph(cursor, constants, block)
+        ids, cursor = graph(cursor, constants, tf.constant(end))
+        return ids.numpy(), draft._replace(cursor=cursor)
 
     def _step_weights(self):
         """Makes the weights ready, if the model has a way to."""
         make = getattr(self._model, 'step_weights', None)
         return make() if make else ()
 
-    def _write_loop(self, cursor, constants, block):
-        size, num_texts = block.noise.shape[:2]
-        texts = tf.zeros([size, num_texts], tf.int32)
-
-        def write_one(_, cursor, texts):
-            return self._write_one(cursor, texts, constants, block)
-
-        _, cursor, texts = tf.while_loop(
-            lambda goes_on, *_: goes_on,
-            write_one,
-            (True, cursor, texts),
-            parallel_iterations=1,
+    def _write_loop(self, cursor, constants, end):
+        start = cursor.position
+        texts = tf.TensorArray(
+            tf.int32, end - start, element_shape=cursor.ids.shape
         )
-        return texts, cursor
-
-    def _write_one(self, cursor, texts, constants, block):
-        """Writes a character; returns whether to go on, and what changed."""
         weights = [constants.weights] if constants.weights else []
-        logits, state = self._model.step(cursor.ids, cursor.state, *weights)
-        if len(constants.sampling) > 1:  # More than a temperature.
-            logits = sampling.keep(logits, **constants.sampling)
-        progress = cursor.position, cursor.missing, texts
-        goes_on, position, ids, missing, texts = _draw(
-            logits, progress, constants.stop, block
-        )
-        return goes_on, _Cursor(position, ids, state, missing), texts
+
+        def unfinished(cursor, _):
+            running = tf.reduce_any(cursor.missing > 0)
+            return tf.logical_and(cursor.position < end, running)
+
+        def write_one(cursor, texts):
+            logits, state = self._model.step(cursor.ids, cursor.state, *weights)
+            position = tf.cast(cursor.position, tf.int64)
+            seed = tf.stack([constants.seed, position])
+            ids = sampling.sample(logits, seed, **constants.sampling)
+            missing = tf.gather_nd(
+                constants.stop, tf.stack([cursor.missing, ids], axis=1)
+            )
+            texts = texts.write(cursor.position - start, ids)
+            return _Cursor(cursor.position + 1, ids, state, missing), texts
+
+        cursor, texts = tf.while_loop(unfinished, write_one, (cursor, texts))
+        return tf.transpose(texts.stack()[: cursor.position - start]), cursor
 
     def _graph(self, key: Any, function: Callable, *specs: Any) -> Callable:
         """Returns the graph of a function, made when first asked for."""
         if key not in self._graphs:
             self._graphs[key] = graph_of(function, *specs)
         return self._graphs[key]
-
-
-@tf.function(autograph=False, jit_compile=True)
-def _draw(logits, progress, stop, block):
-    """Draws the next characters, and sees to all that depends on them.
-
-    As one compiled function, it takes half the time that its operations do.
-    """
-    position, missing, texts = progress
-    index = position - block.first
-    noise = tf.gather(block.noise, index)
-    ids = tf.argmax(logits + noise, -1, output_type=tf.int32)
-    missing = tf.gather_nd(stop, tf.stack([missing, ids], axis=1))
-    size = texts.shape[0]
-    texts = tf.where(tf.range(size)[:, tf.newaxis] == index, ids, texts)
-    position += 1
-    is_inside = (position < block.end) & (index + 1 < size)
-    goes_on = is_inside & tf.reduce_any(missing > 0)
-    return goes_on, position, ids, missing, texts
 
 
 def _to_tensors(request: Request, vocab_size: int) -> dict[str, tf.Tensor]:
