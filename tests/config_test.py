@@ -98,7 +98,7 @@ class FlagsTest(parameterized.TestCase):
         sentence = err.removeprefix('Error: ').removesuffix(
             '. --help lists the flags.\n'
         )
-        # From the text of a flag that is no number comes the text.
+        # A flag whose text cannot be parsed keeps the text.
         made = SETTINGS[name][0].parse(str(value))
         same = isinstance(value, str) and isinstance(made, str)
         for wrong in {value, made} if same else {made}:
