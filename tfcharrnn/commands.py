@@ -288,7 +288,8 @@ def _help(module, flag_values):
 
 
 def _flag_help(flag):
+    text = flag.help.partition(';\n')[0]  # What absl adds may be repeated.
     if flag.default in (None, '', []):
-        return flag.help
+        return text
     default = flag.default_as_str.strip("'")
-    return f'{flag.help} Default: {default}.'
+    return f'{text} Default: {default}.'
