@@ -53,7 +53,7 @@ PROMPT = 'a\n '
 def run(
     module: types.ModuleType,
     *arguments: str,
-    stdin: str = '',
+    stdin: str | None = '',
     stdout: io.TextIOBase | None = None,
 ) -> tuple[int, str, str]:
     """Runs a command here.
@@ -61,7 +61,7 @@ def run(
     Args:
         module: Its module, such as `tfcharrnn.train`.
         arguments: Its flags.
-        stdin: What it reads there.
+        stdin: What it reads there; None for what is there already.
         stdout: Where it writes; None for a new stream.
 
     Returns:
@@ -80,13 +80,15 @@ def run(
 def run_main(main, *arguments, flag_values, stdin='', stdout=None):
     """Does the same with a function and its flags."""
     stdout, stderr = stdout or io.StringIO(), io.StringIO()
-    stdin = io.TextIOWrapper(io.BytesIO(stdin.encode()))
+    reader = sys.stdin
+    if stdin is not None:
+        reader = io.TextIOWrapper(io.BytesIO(stdin.encode()))
     saved = flagsaver.save_flag_values(flag_values)
     status = None
     with (
         contextlib.redirect_stdout(stdout),
         contextlib.redirect_stderr(stderr),
-        mock.patch('sys.stdin', stdin),
+        mock.patch('sys.stdin', reader),
     ):
         try:
             commands.run(main, flag_values, ['command', *arguments])

@@ -1,6 +1,4 @@
-import contextlib
 import dataclasses
-import io
 import json
 import os
 import pathlib
@@ -11,10 +9,11 @@ import time
 import unittest
 from unittest import mock
 
-from absl.testing import absltest, flagsaver
+import running_commands
+from absl.testing import absltest
 
 import tfcharrnn
-from tfcharrnn import benchmark, commands
+from tfcharrnn import benchmark
 from tfcharrnn.benchmarking.settings import Settings
 
 ROOT = pathlib.Path(tfcharrnn.__file__).parent.parent
@@ -35,20 +34,7 @@ SIZES = [
 
 def run(*arguments):
     """Runs the command; returns its status, output and errors."""
-    stdout, stderr = io.StringIO(), io.StringIO()
-    saved = flagsaver.save_flag_values(benchmark.FLAGS)
-    with (
-        contextlib.redirect_stdout(stdout),
-        contextlib.redirect_stderr(stderr),
-    ):
-        try:
-            commands.run(
-                benchmark.main, benchmark.FLAGS, ['', *SIZES, *arguments]
-            )
-        except SystemExit as exit_:
-            return exit_.code, stdout.getvalue(), stderr.getvalue()
-        finally:
-            flagsaver.restore_flag_values(saved, benchmark.FLAGS)
+    return running_commands.run(benchmark, *SIZES, *arguments)
 
 
 class FlagsTest(unittest.TestCase):

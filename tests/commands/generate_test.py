@@ -1,4 +1,3 @@
-import contextlib
 import io
 import os
 import pathlib
@@ -8,11 +7,12 @@ import tempfile
 import time
 from unittest import mock
 
+import running_commands
 import tensorflow as tf
-from absl.testing import flagsaver, parameterized
+from absl.testing import parameterized
 
 import tfcharrnn
-from tfcharrnn import commands, generate
+from tfcharrnn import generate
 from tfcharrnn.generation import conversion
 
 CHARS = '\n\t\\ abcdné'
@@ -38,18 +38,11 @@ class Output(io.TextIOWrapper):
 
 def run(*arguments, stdout=None):
     """Runs the command; returns its status, output and errors."""
-    stdout, stderr = stdout or Output(), io.StringIO()
-    saved = flagsaver.save_flag_values(generate.FLAGS)
-    with (
-        contextlib.redirect_stdout(stdout),
-        contextlib.redirect_stderr(stderr),
-    ):
-        try:
-            commands.run(generate.main, generate.FLAGS, ['', *arguments])
-        except SystemExit as exit_:
-            return exit_.code, stdout.text, stderr.getvalue()
-        finally:
-            flagsaver.restore_flag_values(saved, generate.FLAGS)
+    stdout = stdout or Output()
+    status, _, err = running_commands.run(
+        generate, *arguments, stdin=None, stdout=stdout
+    )
+    return status, stdout.text, err
 
 
 def run_process(command):
