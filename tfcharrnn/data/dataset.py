@@ -24,7 +24,7 @@ class Dataset(Protocol):
         ...
 
     def starting_at(self, position: int) -> tf.data.Dataset:
-        """Makes the endless dataset of all `Batch`es from one of them on.
+        """Makes the endless dataset of batches, from one of them on.
 
         Args:
             position: Number of the first batch, counted from the very first.
@@ -66,7 +66,7 @@ class Continuable(Dataset, Protocol):
         ...
 
     def starting_at(self, position: int, num_read: int = 0) -> tf.data.Dataset:
-        """Makes the endless dataset of all `Batch`es from one of them on.
+        """Makes the endless dataset of batches, from one of them on.
 
         Args:
             position: Number of the first batch, counted from the very first.
