@@ -27,6 +27,7 @@ ROOMS = (
     'training',
     'curricula',
     'generation',
+    'exporting',
     'running',
     'benchmarking',
     'commands',
@@ -34,7 +35,9 @@ ROOMS = (
 # They import nothing of the package, so every room may import them.
 LOWEST = ('training.schedules', 'generation.sampling')
 # These may import whatever they like but each other.
-COMMANDS = ('train', 'generate', 'evaluate', 'experiment', 'benchmark')
+COMMANDS = (
+    *('train', 'generate', 'evaluate', 'experiment', 'export', 'benchmark'),
+)
 # They alone know flags.
 KNOW_FLAGS = (*COMMANDS, 'commands')
 # Below these, no module imports TensorFlow.
@@ -69,7 +72,11 @@ INIT = ast.parse((PACKAGE / '__init__.py').read_text('utf-8'))
 LIBRARY = [name for name in TREES if name not in COMMANDS]
 # Where the public names are. What gates take follows from their contract.
 PUBLIC = {*tfcharrnn._MODULES.values(), *tfcharrnn._HOMES.values()}
-PUBLIC |= {name for name in TREES if room_of(name) in ('data', 'curricula')}
+PUBLIC |= {
+    name
+    for name in TREES
+    if room_of(name) in ('data', 'curricula', 'exporting')
+}
 PUBLIC -= {'nn.gates'}
 
 

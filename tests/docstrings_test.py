@@ -11,7 +11,9 @@ from absl.testing import parameterized
 import tfcharrnn
 
 # Their docstrings are the help of the commands.
-COMMANDS = ('train', 'generate', 'evaluate', 'benchmark', 'experiment')
+COMMANDS = (
+    *('train', 'generate', 'evaluate', 'benchmark', 'experiment', 'export'),
+)
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(tfcharrnn.__path__, 'tfcharrnn.')

@@ -33,6 +33,7 @@ __version__ = '0.1.0'
 if TYPE_CHECKING:  # the same names for editors and type checkers
     from tfcharrnn import curricula as curricula
     from tfcharrnn import data as data
+    from tfcharrnn import exporting as exporting
     from tfcharrnn.config import RunConfig as RunConfig
     from tfcharrnn.curricula.scheduled_sampling import (
         ScheduledSampling as ScheduledSampling,
@@ -69,6 +70,7 @@ _MODULES = {
     'cells': 'nn.cells',
     'curricula': 'curricula',
     'data': 'data',
+    'exporting': 'exporting',
     'losses': 'training.losses',
     'sampling': 'generation.sampling',
     'schedules': 'training.schedules',

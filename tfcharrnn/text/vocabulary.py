@@ -246,12 +246,8 @@ class Vocabulary:
         Args:
             path: Where to write; an existing file is replaced.
         """
-        # A list, not a string: JSON would read two lone surrogates that stand
-        # side by side in a string as one character.
-        document: dict[str, Any] = {'lines': True} if self.lines else {}
-        document[self._list_name] = list(self.tokens)
         files.write_document(
-            path, document, format=_FORMAT, version=_VERSION, indent=0
+            path, self.to_json(), format=_FORMAT, version=_VERSION, indent=0
         )
 
     @classmethod
@@ -275,20 +271,21 @@ class Vocabulary:
         document = files.read_document(
             path, _FORMAT, _VERSION, what=_WHAT, max_bytes=_MAX_FILE_BYTES
         )
-        kinds = (kind for name, kind in KINDS.items() if name in document)
-        kind = next(kinds, Vocabulary)
         try:
-            tokens = document.get(kind._list_name)
-            if not isinstance(tokens, list):
-                raise ValueError(
-                    f'its "{kind._list_name}" are missing or not a list.'
-                )
-            lines = document.get('lines', False)
-            if not isinstance(lines, bool):
-                raise ValueError('its "lines" are neither true nor false.')
-            return kind._from_tokens(tokens, lines)
+            return from_json(document)
         except ValueError as error:
             raise files.damaged(path, error, what=_WHAT) from error
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what a file says of this vocabulary.
+
+        >>> Vocabulary('abc').to_json()
+        {'characters': ['a', 'b', 'c']}
+        """
+        # A list, not a string: JSON would read two lone surrogates that stand
+        # side by side in a string as one character.
+        document: dict[str, Any] = {'lines': True} if self.lines else {}
+        return {**document, self._list_name: list(self.tokens)}
 
     @classmethod
     def _from_tokens(cls, tokens: list, lines: bool) -> Vocabulary:
@@ -380,6 +377,29 @@ class Vocabulary:
 # The classes that `load` makes, by the name of their list in the file. That of
 # words enters itself, whenever `tfcharrnn.text` is imported.
 KINDS: dict[str, type[Vocabulary]] = {Vocabulary._list_name: Vocabulary}
+
+
+def from_json(document: dict[str, Any]) -> Vocabulary:
+    """Makes the vocabulary that `Vocabulary.to_json` described.
+
+        >>> from_json({'characters': ['a', 'b']})
+        Vocabulary('ab')
+
+    Args:
+        document: A JSON object, of any origin.
+
+    Raises:
+        ValueError: It describes no vocabulary.
+    """
+    kinds = (kind for name, kind in KINDS.items() if name in document)
+    kind = next(kinds, Vocabulary)
+    tokens = document.get(kind._list_name)
+    if not isinstance(tokens, list):
+        raise ValueError(f'its "{kind._list_name}" are missing or not a list.')
+    lines = document.get('lines', False)
+    if not isinstance(lines, bool):
+        raise ValueError('its "lines" are neither true nor false.')
+    return kind._from_tokens(tokens, lines)
 
 
 def _code_points(text: str) -> np.ndarray:

@@ -1,0 +1,215 @@
+"""Formats: a table of the files that a model goes to and comes from.
+
+A new format is a line in `FORMATS` and a module in this folder with
+
+    write(model, vocabulary, out, *, option=...) -> paths that it wrote
+    read(path, vocabulary) -> model, vocabulary     # if its line says so
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tfcharrnn import checks, files
+from tfcharrnn.text.vocabulary import Vocabulary
+
+
+class Format(NamedTuple):
+    """What is known of a format without TensorFlow.
+
+    Attributes:
+        help: What it is, for `--help`.
+        module: The module in this folder that writes it.
+        ending: How the name of its file ends; '': it is a folder.
+        reads: Endings of the files that its module reads.
+        options: Keywords of its `write`: settings of the command that this
+            format takes.
+    """
+
+    help: str
+    module: str
+    ending: str
+    reads: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+FORMATS = {
+    'safetensors': Format(
+        'weights with the names and gate order of PyTorch, and the settings '
+        'and vocabulary as metadata',
+        'safetensors_file',
+        '.safetensors',
+        reads=('.safetensors',),
+    ),
+}
+# What PyTorch and others write with Python's pickle, which may run code.
+_PICKLES = '.pt', '.pth', '.bin', '.ckpt', '.pkl', '.pickle', '.npy', '.npz'
+
+
+def save(
+    model: Any,
+    vocabulary: Vocabulary,
+    out: str | os.PathLike,
+    *,
+    format: str,
+    overwrite: bool = False,
+    options: Mapping[str, Any] | None = None,
+) -> list[pathlib.Path]:
+    """Writes a model for other programs.
+
+    A file is written in full, or not at all.
+
+        >>> import tempfile
+        >>> model = tfcharrnn.CharRNN(3, embedding_dim=2, rnn_units=4)
+        >>> out = pathlib.Path(tempfile.mkdtemp(), 'abc.safetensors')
+        >>> [
+        ...     path.name
+        ...     for path in save(
+        ...         model, Vocabulary('abc'), out, format='safetensors'
+        ...     )
+        ... ]
+        ['abc.safetensors']
+
+    Args:
+        model: A `CharRNN`.
+        vocabulary: The vocabulary that it was trained with.
+        out: The file, or the folder, to write.
+        format: One of `FORMATS`.
+        overwrite: Whether what is there is replaced.
+        options: Options of the format by name, such as
+            `{'precision': 'int8'}`.
+
+    Returns:
+        The paths that were written, `out` first.
+
+    Raises:
+        FileExistsError: `out` exists and `overwrite` is False.
+        ValueError: The format cannot hold the model, an option is not one of
+            the format, or a package is not installed.
+    """
+    kind = FORMATS[checks.choice('format', format, FORMATS)]
+    for name in options or ():
+        checks.choice('options', name, kind.options)
+    out = pathlib.Path(out)
+    if not out.name.endswith(kind.ending):
+        raise ValueError(
+            f"`out` is '{out}', but a file of the format {format} ends in "
+            f'{kind.ending}.'
+        )
+    _check_free(out, kind, overwrite)
+    _check_model(model, vocabulary)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write = _module(kind).write
+    return write(model, vocabulary, out, **(options or {}))
+
+
+def load(
+    path: str | os.PathLike,
+    vocabulary: Vocabulary | Sequence[str] | None = None,
+) -> tuple[Any, Vocabulary]:
+    """Makes a model of the weights in a file.
+
+    Nothing in the file is executed.
+
+        >>> import tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp(), 'abc.safetensors')
+        >>> model = tfcharrnn.CharRNN(3, embedding_dim=2, rnn_units=4)
+        >>> _ = save(model, Vocabulary('abc'), path, format='safetensors')
+        >>> twin, vocabulary = load(path)
+        >>> vocabulary, twin.config == model.config
+        (Vocabulary('abc'), True)
+
+    Args:
+        path: A file that ends in one of the `Format.reads` of `FORMATS`.
+        vocabulary: What its ids stand for: a vocabulary, or tokens in the order
+            of their ids. Rows of the model for tokens that are not characters,
+            such as '[UNK]', are left out. None: that in or beside the file.
+
+    Returns:
+        A `CharRNN` and its vocabulary.
+
+    Raises:
+        OSError: The file is missing or cannot be read.
+        ValueError: The file is of another kind, damaged, holds another
+            architecture or numbers that are not finite; or the vocabulary is
+            missing or of another size; or a package is not installed.
+    """
+    path = pathlib.Path(path)
+    endings = {
+        ending: kind for kind in FORMATS.values() for ending in kind.reads
+    }
+    if path.name.endswith(_PICKLES):
+        raise ValueError(
+            f"'{path}' may hold a pickle, which can run code when it is read, "
+            'so it is refused. Save the weights as .safetensors in the program '
+            'that wrote it (safetensors.torch.save_file).'
+        )
+    for ending, kind in endings.items():
+        if path.name.endswith(ending):
+            if not path.is_file():
+                raise FileNotFoundError(f"There is no file '{path}'.")
+            return _module(kind).read(path, vocabulary)
+    raise ValueError(
+        f"'{path}' must be a file that ends in one of {', '.join(endings)}."
+    )
+
+
+def package(name: str, extra: str) -> Any:
+    """Imports an optional package.
+
+    Args:
+        name: The module to import.
+        extra: The extra of this package that installs it.
+
+    Raises:
+        ValueError: It is not installed; the error says what to type.
+    """
+    top = name.partition('.')[0]
+    try:
+        importlib.import_module(top)
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ValueError(
+            f'The package {top} is not installed. Type '
+            f"`pip install 'tfcharrnn[{extra}]'`."
+        ) from error
+
+
+def _module(kind):
+    return importlib.import_module(f'{__package__}.{kind.module}')
+
+
+def _check_free(out, kind, overwrite):
+    """Raises if writing would replace what must stay."""
+    if not out.exists() and not out.is_symlink():
+        return
+    if kind.ending and out.is_dir():
+        raise IsADirectoryError(
+            f"`out` is '{out}', which is a folder. Give the name of a file."
+        )
+    if not overwrite:
+        raise FileExistsError(
+            f"'{out}' exists already. Give another `out`, or `overwrite` to "
+            'replace it.'
+        )
+
+
+def _check_model(model, vocabulary):
+    if model.vocab_size != len(vocabulary):
+        raise ValueError(
+            f'The model knows {model.vocab_size} characters, but the '
+            f'vocabulary has {len(vocabulary)}. Use the vocabulary that the '
+            'model was trained with.'
+        )
+    for variable in model.variables:
+        if not np.isfinite(variable.numpy()).all():
+            raise ValueError(
+                f'The weights {files.shorten(variable.name)} of the model are '
+                'not all finite numbers. Export an earlier checkpoint.'
+            )
