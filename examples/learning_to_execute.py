@@ -39,7 +39,7 @@ from absl import flags
 
 import tfcharrnn
 from tfcharrnn import commands, curricula, startup
-from tfcharrnn.running import comparison
+from tfcharrnn.comparing import comparison, report
 
 tf = startup.import_tensorflow()  # `import tensorflow as tf`, quietly.
 
@@ -313,11 +313,11 @@ def main():
         for seed in seeds:
             print(f'{strategy}, seed {seed}', flush=True)
             run(strategy, seed, folder / strategy / str(seed))
-    table, figure = comparison.report(
+    found = comparison.read(
         folder, FLAGS.strategies, seeds, metric='valid_accuracy'
     )
+    table, _ = report.write(folder, found)
     print(f'\n{table}')
-    print(f'Drawn {figure}' if figure else 'Install matplotlib for a figure.')
 
 
 if __name__ == '__main__':

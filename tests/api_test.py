@@ -30,6 +30,7 @@ ROOMS = (
     'exporting',
     'running',
     'benchmarking',
+    'comparing',
     'commands',
 )
 # They import nothing of the package, so every room may import them.

@@ -3,6 +3,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import signal
 import statistics
 import tempfile
 from unittest import mock
@@ -11,12 +12,18 @@ import running_commands
 from absl.testing import absltest, parameterized
 
 from tfcharrnn import experiment, files
+from tfcharrnn.comparing import jobs
 
 SEEDS = '0', '1'
 MATPLOTLIB = importlib.util.find_spec('matplotlib') is not None
 
 
 run = functools.partial(running_commands.run, experiment)
+
+
+def ended(status):
+    """Returns a process that has ended."""
+    return mock.Mock(poll=lambda: status, returncode=status)
 
 
 class ExperimentTest(parameterized.TestCase):
@@ -29,7 +36,7 @@ class ExperimentTest(parameterized.TestCase):
         self.addCleanup(os.chdir, before)
         self.trained = []
 
-    def make_run(self, command):
+    def make_run(self, command, **_):
         """Writes what a run of three evaluations would have written."""
         self.trained.append(command[3:])
         flags = {
@@ -50,10 +57,10 @@ class ExperimentTest(parameterized.TestCase):
         model_dir.mkdir(parents=True, exist_ok=True)
         text = ''.join(f'{json.dumps(line)}\n' for line in lines)
         files.write(model_dir / 'metrics.jsonl', text)
-        return mock.Mock(wait=lambda: 0)
+        return ended(0)
 
-    def run_faked(self, *arguments):
-        popen = experiment.subprocess, 'Popen', self.make_run
+    def run_faked(self, *arguments, make_run=None):
+        popen = jobs.subprocess, 'Popen', make_run or self.make_run
         with mock.patch.object(*popen):
             return run(*arguments)
 
@@ -63,15 +70,15 @@ class ExperimentTest(parameterized.TestCase):
             *('--variant=plain:', '--variant=big: --rnn_units=8'),
             *('--seeds=3,5', '--temperatures=0.5,1'),
         )
-        self.assertEqual((status, err), (0, ''))
+        self.assertEqual(status, 0, err)
         common = {'--corpus=a b.txt', '--lowercase=True'}
         common.add('--temperatures=0.5,1.0')
         expected = [
             common | {f'--seed={seed}', f'--model_dir=runs/sizes/{name}/{seed}'}
-            for name in ('plain', 'big')
             for seed in (3, 5)
+            for name in ('plain', 'big')
         ]
-        for flags in expected[2:]:
+        for flags in expected[1::2]:
             flags.add('--rnn_units=8')
         self.assertEqual([set(flags) for flags in self.trained], expected)
 
@@ -95,7 +102,7 @@ class ExperimentTest(parameterized.TestCase):
         arguments = '--variant=plain:', '--seeds=0,1', '--model_dir=runs'
         if MATPLOTLIB:
             _, out, _ = self.run_faked(*arguments)
-            self.assertIn('Drawn runs/figure.png', out)
+            self.assertIn('runs/figure.png', out)
             start = pathlib.Path('runs/figure.png').read_bytes()[:4]
             self.assertEqual(start, b'\x89PNG')
         with mock.patch.object(importlib.util, 'find_spec', lambda _: None):
@@ -103,30 +110,59 @@ class ExperimentTest(parameterized.TestCase):
         self.assertEqual(status, 0)
         self.assertIn("pip install 'tfcharrnn[plots]'", out)
 
-    def test_a_run_that_stops_stops_the_experiment(self):
-        stopped = mock.Mock(wait=lambda: 130)
-        with mock.patch.object(
-            experiment.subprocess, 'Popen', return_value=stopped
-        ) as popen:
-            status, out, _ = run('--variant=plain:', '--model_dir=runs')
-        self.assertEqual(status, 130)
-        self.assertEqual(popen.call_count, 1)
-        self.assertIn('start the same command again.', out)
+    def test_a_run_that_fails_leaves_the_others(self):
+        def fail_one(command, **options):
+            process = self.make_run(command, **options)
+            if '--seed=1' in command and '--rnn_units=8' in command:
+                options['stdout'].write(b'one\nError: The loss is nan.\n')
+                process = ended(1)
+            return process
 
-    @parameterized.parameters(
-        (1, 1, ''), (-15, 143, 'again, but without --overwrite.')
-    )
-    def test_to_start_again_is_no_advice_where_it_would_not_help(
-        self, code, expected, advice
+        status, out, err = self.run_faked(
+            *('--variant=plain:', '--variant=big: --rnn_units=8'),
+            *('--seeds=0,1,2', '--model_dir=runs'),
+            make_run=fail_one,
+        )
+        self.assertLen(self.trained, 6)
+        self.assertEqual(status, 1)
+        self.assertIn(
+            "Error: Only 5 of 6 runs can be compared: see the table and 'runs",
+            err,
+        )
+        self.assertIn('big, seed 1: failed: The loss is nan.', out)
+        table = pathlib.Path('runs/table.txt').read_text('utf-8')
+        self.assertRegex(table, r'\nbig +2 of 3 ')
+        self.assertIn('Missing: big, seed 1: The loss is nan. (stat', table)
+        self.assertIn('better in 0 of 2 seeds', table)
+
+    @parameterized.parameters(((), ''), (('--overwrite',), ', but without'))
+    def test_ctrl_c_is_passed_on_once_and_tells_how_to_go_on(
+        self, arguments, advice
     ):
-        ended = mock.Mock(wait=lambda: code)
-        with mock.patch.object(
-            experiment.subprocess, 'Popen', return_value=ended
-        ):
-            status, out, _ = run('--variant=plain:', '--overwrite')
-        self.assertEqual(status, expected)
-        self.assertIn(advice, out)
-        self.assertEqual('again' in out, bool(advice))
+        started, told = [], []
+
+        def start(*_, **__):
+            process = mock.Mock(returncode=None)
+            process.poll = lambda: process.returncode
+            process.send_signal = lambda number: (
+                told.append(number),
+                setattr(process, 'returncode', 130),
+            )
+            started.append(process)
+            if len(started) == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+            return process
+
+        status, out, _ = self.run_faked(
+            *('--variant=plain:', '--model_dir=runs', '--jobs=2'),
+            *arguments,
+            make_run=start,
+        )
+        self.assertEqual(status, 130)
+        self.assertLen(started, 2)  # Of three: the last is not begun.
+        self.assertEqual(told, [signal.SIGINT] * 2)
+        self.assertIn(f'start the same command again{advice}', out)
+        self.assertFalse(pathlib.Path('runs/table.txt').exists())
 
     @parameterized.parameters(
         ((), 'nothing to compare'),
@@ -136,7 +172,11 @@ class ExperimentTest(parameterized.TestCase):
         (('--variant=a: --rnn_unit=8',), "'a': .*rnn_unit"),
         (('--variant=a: 8',), "'8' is not a flag"),
         (('--variant=a: --steps=8',), '--steps is the same for all'),
-        (('--variant=a:', '--seeds=0,one'), "whole numbers.*'0,one'"),
+        (('--variant=a:', '--seeds=0,one'), "'one'.* whole number"),
+        (('--variant=a:', '--seeds=0,0'), '`seeds` is 0,0'),
+        (('--variant=a:', '--jobs=0'), '`jobs` is 0'),
+        (('--variant=a:', '--target_loss=0'), '`target_loss` is 0'),
+        (('--variant=a:', '--corpus=-'), 'reads the text anew'),
         (
             ('--variant=a:', '--variant=b: --rnn_units=0'),
             "'b': `rnn_units` is 0",
@@ -146,7 +186,7 @@ class ExperimentTest(parameterized.TestCase):
             ('--lines', '--variant=a:', '--variant=b: --shuffle'),
             "'b': `shuffle` and `shift` are",
         ),
-        (('--variant=a:', '--seeds=0,-1'), "'a': `seed` is -1"),
+        (('--variant=a:', '--seeds=0,-1'), '`seeds` is -1'),
         (('--variant=a: "',), "'a': No closing quotation"),
         (('--variant=a:', '--seed=5'), '`seed` is 5, .* give `seeds`'),
         (('--variant=a:', '--valid_fraction=0'), 'nothing to compare'),
@@ -169,10 +209,10 @@ class ExperimentTest(parameterized.TestCase):
         path = pathlib.Path('runs/plain/0/metrics.jsonl')
         path.parent.mkdir(parents=True)
         path.write_text(text, 'utf-8')
-        with mock.patch.object(
-            experiment.subprocess, 'Popen', return_value=mock.Mock(wait=int)
-        ):
-            status, _, err = run('--variant=plain:', '--model_dir=runs')
+        status, _, err = self.run_faked(
+            *('--variant=plain:', '--model_dir=runs'),
+            make_run=lambda *_, **__: ended(0),
+        )
         self.assertEqual(status, 1)
         self.assertRegex(err.replace('\n', ' '), message)
 
@@ -183,11 +223,19 @@ class ExperimentTest(parameterized.TestCase):
             status, out, err = run(
                 *('--corpus=play.txt', '--model_dir=runs', '--seeds=0'),
                 *('--epochs=2', '--batch_size=4', '--rnn_units=4'),
-                *('--sample_every=0', '--precision=float32'),
+                *('--precision=float32', '--sample_length=9'),
                 '--variant=growing: --curriculum=length:4@20,16',
             )
-        self.assertEqual((status, err), (0, ''))
+        self.assertEqual(status, 0, err)
         self.assertRegex(out, r'\ngrowing +1 +\d\.\d{4}')
+        log = pathlib.Path('runs/growing/0.log').read_text('utf-8')
+        self.assertIn('Saved runs/growing/0/ckpt-', log)
+        page = pathlib.Path('runs/report.html').read_text('utf-8')
+        self.assertIn('<h3>growing, seed 0</h3><pre>==&gt; step', page)
+        self.assertIn('--curriculum=length:4@20,16', page)
+        if importlib.util.find_spec('tensorboard') is not None:
+            (path,) = pathlib.Path('runs/growing/0/hparams').iterdir()
+            self.assertIn(b'curriculum', path.read_bytes())
 
 
 if __name__ == '__main__':

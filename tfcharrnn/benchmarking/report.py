@@ -79,7 +79,7 @@ def summarize(
     if not results:
         raise ValueError(f'Nothing was measured. {left_out or ""}'.rstrip())
     return {
-        'processor': _processor(),
+        'processor': processor(),
         'cores': os.cpu_count(),
         'versions': versions,
         'flags': dataclasses.asdict(settings),
@@ -131,6 +131,15 @@ def result(contender: Contender, group: Sequence[Contender]) -> dict[str, Any]:
     }
 
 
+def processor() -> str:
+    """Returns the name of this machine's processor."""
+    with contextlib.suppress(OSError):
+        text = pathlib.Path('/proc/cpuinfo').read_text('utf-8')
+        if name := re.search(r'^model name\s*: (.*)$', text, re.MULTILINE):
+            return name[1]
+    return platform.processor() or platform.machine()
+
+
 def flops_per_char(s: Task) -> int:
     """Counts the operations of training on one character.
 
@@ -178,14 +187,6 @@ def _summary(values):
     values = list(values)
     median = statistics.median(values)
     return {'median': median, 'min': min(values), 'max': max(values)}
-
-
-def _processor():
-    with contextlib.suppress(OSError):
-        text = pathlib.Path('/proc/cpuinfo').read_text('utf-8')
-        if name := re.search(r'^model name\s*: (.*)$', text, re.MULTILINE):
-            return name[1]
-    return platform.processor() or platform.machine()
 
 
 def _align(title, results, part):

@@ -5,42 +5,45 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-_NUMBERS = (signal.SIGINT, signal.SIGTERM)
+NUMBERS = signal.SIGINT, signal.SIGTERM
 
 
 @contextlib.contextmanager
-def noted() -> Iterator[list[int]]:
+def noted(numbers: Sequence[int] = NUMBERS) -> Iterator[list[int]]:
     """Notes the first SIGINT or SIGTERM; a second one acts as usual.
 
     >>> import os
-    >>> with noted() as numbers:
+    >>> with noted() as caught:
     ...     os.kill(os.getpid(), signal.SIGTERM)
-    >>> [signal.Signals(number).name for number in numbers]
+    >>> [signal.Signals(number).name for number in caught]
     ['SIGTERM']
+
+    Args:
+        numbers: The signals that are noted.
 
     Yields:
         A list to which the number of the signal is added. Outside of the main
         thread, where Python handles no signals, it stays empty.
     """
-    numbers: list[int] = []
+    caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield numbers
+        yield caught
         return
-    usual = {number: signal.getsignal(number) for number in _NUMBERS}
+    usual = {number: signal.getsignal(number) for number in numbers}
 
     def restore():
         for number, handler in usual.items():
             signal.signal(number, handler)
 
     def note(number, _):
-        numbers.append(number)
+        caught.append(number)
         restore()
 
-    for number in _NUMBERS:
+    for number in numbers:
         signal.signal(number, note)
     try:
-        yield numbers
+        yield caught
     finally:
         restore()

@@ -1,0 +1,1 @@
+"""Comparing: runs of several variants, side by side, and what they show."""
