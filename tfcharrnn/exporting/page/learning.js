@@ -1,0 +1,78 @@
+// The section "Watch it learn": the same text, as each checkpoint writes it.
+
+import {labelOf} from './band.js';
+import {byId, element} from './dom.js';
+
+const LENGTH = 160;
+
+/** A row for each checkpoint. */
+export class Learning {
+  #session;
+  #settings;
+  #rows;
+  #isSeen = false;
+  #isStale = true;
+
+  constructor(session, settings) {
+    this.#session = session;
+    this.#settings = settings;
+    this.#rows = session.checkpoints.map((checkpoint, i) => {
+      const text = element('span', {className: 'learning-text text'});
+      const button = element(
+        'button',
+        {type: 'button'},
+        element('span', {className: 'learning-step'}, labelOf(checkpoint)),
+        text,
+      );
+      button.addEventListener('click', () => {
+        const input = byId('checkpoint');
+        input.value = i;
+        input.dispatchEvent(new Event('input'));
+      });
+      byId('learning').append(element('li', {}, button));
+      return {button, text};
+    });
+    session.onChoice(() => this.#mark());
+    this.#mark();
+    const seen = ([entry]) => {
+      this.#isSeen = entry.isIntersecting;
+      if (this.#isSeen && this.#isStale) this.#write();
+    };
+    new IntersectionObserver(seen).observe(byId('learning'));
+  }
+
+  /** Writes anew, when the section is next looked at. */
+  refresh() {
+    this.#isStale = true;
+    if (this.#isSeen) this.#write();
+  }
+
+  #mark() {
+    this.#rows.forEach(({button}, i) => {
+      button.setAttribute('aria-current', i === this.#session.checkpoint);
+    });
+  }
+
+  async #write() {
+    this.#isStale = false;
+    const {vocabulary} = this.#session;
+    const {prompt, ...settings} = this.#settings.values;
+    const ids = vocabulary.encode(vocabulary.cut(prompt)).filter((x) => x >= 0);
+    const start = vocabulary.lines ? [vocabulary.begin] : [];
+    for (const [checkpoint, {text}] of this.#rows.entries()) {
+      const written = [];
+      const question = {
+        ...settings,
+        checkpoint,
+        prompt: [...start, ...ids],
+        written: [],
+        length: LENGTH,
+        stop: null,
+      };
+      const onPart = (part) => written.push(...part);
+      const options = {channel: 'learning', onPart};
+      await this.#session.ask('write', question, options);
+      text.textContent = vocabulary.decode([...ids, ...written]);
+    }
+  }
+}

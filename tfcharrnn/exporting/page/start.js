@@ -1,0 +1,102 @@
+// Start: puts the sections together.
+
+import {makeApi} from './api.js';
+import {Band} from './band.js';
+import {showCard} from './card.js';
+import {byId} from './dom.js';
+import {Learning} from './learning.js';
+import {Letters} from './letters.js';
+import {Memory} from './memory.js';
+import {Neurons} from './neurons.js';
+import {readPayload} from './payload.js';
+import {Session} from './session.js';
+import {Settings} from './settings.js';
+import {Surprise} from './surprise.js';
+import {WriteView} from './write_view.js';
+
+const SHOWN = 700; // Characters of the sample that the sections begin with.
+const CHOSEN = 120; // The one that "Memory" begins with.
+
+/** Starts the page. */
+export function startPage() {
+  const session = new Session(
+    readPayload(),
+    document.currentScript.textContent,
+  );
+  const ready = session.open().then(() => session.ask('prepare', {}));
+  window.tfcharrnn = makeApi(session, ready);
+  showCard(session);
+  ready.catch((error) => {
+    byId('failure').hidden = false;
+    byId('failure').textContent = `The model could not be started: ${error}`;
+  });
+  const sample = session.payload.sampleText;
+  const settings = new Settings(firstWords(sample), session.vocabulary.size);
+  settings.read(location.hash);
+  const writing = new WriteView(session, settings);
+  const learning = new Learning(session, settings);
+  bind(session, settings, {writing, learning});
+  new Band(session);
+  new Letters(session);
+  const text = sample.slice(0, SHOWN);
+  new Surprise(session).text = text;
+  const neurons = new Neurons(session);
+  neurons.text = text;
+  const [first] = session.payload.units;
+  if (first) neurons.choose({layer: first.layer, unit: first.unit});
+  new Memory(session).open(text, CHOSEN);
+  writing.write();
+}
+
+/** Lets a change of the settings or the checkpoint reach what depends on it. */
+function bind(session, settings, {writing, learning}) {
+  let timer = null;
+  const remember = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      history.replaceState(null, '', settings.fragment);
+      learning.refresh();
+    }, 200);
+  };
+  settings.onChange = () => {
+    writing.showNext();
+    remember();
+  };
+  session.onChoice(() => {
+    writing.rewrite();
+    writing.showNext();
+  });
+  byId('reseed').addEventListener('click', () => {
+    settings.set({seed: crypto.getRandomValues(new Uint32Array(1))[0] % 10000});
+    remember();
+    writing.write();
+  });
+  byId('link').addEventListener('click', async () => {
+    history.replaceState(null, '', settings.fragment);
+    const isCopied = await copy(location.href);
+    byId('write-note').textContent = isCopied
+      ? 'Copied: the link writes this text again.'
+      : 'The link in the address bar writes this text again.';
+  });
+  window.addEventListener('hashchange', () => {
+    if (!location.hash.includes('=')) return; // A link to a section.
+    settings.read(location.hash);
+    writing.write();
+  });
+}
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return false; // The browser does not allow it.
+  }
+}
+
+/** Returns the first words of the second line of a text. */
+function firstWords(text) {
+  const lines = text.split('\n').filter((line) => line.trim());
+  const words = (lines[1] ?? lines[0] ?? '').trim().split(' ').slice(0, 3);
+  return words.join(' ');
+}
