@@ -76,14 +76,14 @@ class FlagsTest(parameterized.TestCase):
         for name, (setting, default) in SETTINGS.items():
             switch = r'\[no\]' if isinstance(default, bool) else ''
             self.assertRegex(out, rf'\n  --{switch}{name} +\S')
-            told = setting.help
+            told = ' '.join(setting.help.split())
             if default not in (None, ''):
                 told += f' Default: {setting.write(default)}.'
             self.assertIn(told, text)
 
     def test_help_is_of_whole_sentences(self):
         for name, (setting, _) in SETTINGS.items():
-            self.assertRegex(setting.help, r'\A\S.*\.\Z', name)
+            self.assertRegex(setting.help, r'(?s)\A\S.*\.\Z', name)
             self.assertNotIn('  ', setting.help)
 
     @parameterized.parameters(*WRONG)
@@ -245,7 +245,8 @@ class DigestTest(parameterized.TestCase):
 # Each makes another run.
 CHANGES = [
     *({name: not default_of(name)} for name in those_of('bool')
-      if not SETTINGS[name][0].may_change and name != 'residual'),
+      if not SETTINGS[name][0].may_change
+      and name not in ('residual', 'control')),
     *({name: 77} for name in ('seed', 'rnn_units', 'num_layers', 'seq_length')),
     *({name: 77} for name in ('batch_size', 'embedding_dim', 'csv_column')),
     {'level': 'word'},
@@ -258,6 +259,7 @@ CHANGES = [
     {'dropout': '0.5'},
     {'precision': 'float32'},
     {'curriculum': 'length:5@9,10'},
+    {'curriculum': 'length:5@9,10', 'control': True},
 ]  # fmt: skip
 
 

@@ -275,15 +275,18 @@ def _help(module, flag_values):
     rows.append(('--help', 'Shows this.'))
     indent = max(len(name) for name, _ in rows) + 4
     lines = [inspect.getdoc(module) or '', '', 'Flags:']
-    lines += [
-        textwrap.fill(
-            text,
-            _WIDTH,
-            initial_indent=f'  {name}'.ljust(indent),
-            subsequent_indent=' ' * indent,
-        )
-        for name, text in rows
-    ]
+    for name, text in rows:
+        begin = f'  {name}'.ljust(indent)
+        for paragraph in text.split('\n'):
+            lines.append(
+                textwrap.fill(
+                    paragraph,
+                    _WIDTH,
+                    initial_indent=begin,
+                    subsequent_indent=' ' * indent,
+                )
+            )
+            begin = ' ' * indent
     return '\n'.join(lines) + '\n'
 
 

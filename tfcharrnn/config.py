@@ -25,6 +25,7 @@ from tfcharrnn.kinds import (
     CELLS,
     CURRICULA,
     HAVE_BETA_2,
+    LESSONS,
     LR_SCHEDULES,
     OPTIMIZERS,
 )
@@ -46,12 +47,16 @@ def _dropout(name: str, value: Any) -> str:
 def _curriculum(name: str, value: Any) -> str:
     """Checks the kind of a curriculum; `curricula.make` reads the rest."""
     kind, colon, _ = str(value).partition(':')
-    if not colon or kind not in CURRICULA:
+    if not _is_code(value) and (not colon or kind not in CURRICULA):
         raise ValueError(
-            f'`{name}` is {value!r}, but must be one of these: '
-            f'{" ".join(CURRICULA.values())}'
+            f'`{name}` is {value!r}, but must be one of '
+            f'{", ".join([*CURRICULA.values(), LESSONS])}.'
         )
     return value
+
+
+def _is_code(curriculum: str) -> bool:
+    return re.fullmatch(r'.*\.py:.*', curriculum) is not None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -126,10 +131,15 @@ class BatchConfig(fields.Settings):
     )
     curriculum: str | None = text(
         None,
-        'Changes the batches in the course of training. '
-        f'{" ".join(CURRICULA.values())} With --epochs, it sees as many '
-        'characters as without.',
+        'Changes the batches in the course of training:\n'
+        + '\n'.join([*CURRICULA.values(), LESSONS])
+        + '\nWith --epochs, it sees as many characters as without.',
         check=_curriculum,
+    )
+    control: bool = switch(
+        False,
+        'Trains without the order of --curriculum, on its last stage alone (or '
+        'its last weights), for as many characters.',
     )
     sampling_probability: str | None = text(
         None,
@@ -137,6 +147,18 @@ class BatchConfig(fields.Settings):
         "instead of the text's character. A number, or a schedule such as "
         'linear:0:0.5:5000, from 0 to 0.5 in 5000 steps.',
     )
+
+    def check_together(self) -> None:
+        """Refuses settings that contradict each other."""
+        self.refuse_ignored(
+            'control', self.curriculum is None, 'there is no `curriculum`'
+        )
+        super().check_together()
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether the curriculum is a function in a file of Python."""
+        return self.curriculum is not None and _is_code(self.curriculum)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -31,11 +31,16 @@ OPTIMIZERS = {
     'rmsprop': 'RMSprop',
     'sgd': 'SGD',
 }
-# What each kind of curriculum does, in the words of the help.
+# How each kind of curriculum is written, in the words of the help.
 CURRICULA = {
-    'length': 'length:25@1000,50@3000,100 has rows of 25 characters up to step '
-    '1000, of 50 up to step 3000, then of 100.',
+    'length': 'length:25@1000,50@3000,100 (rows grow)',
+    'easiest': 'easiest:rarity,competence=0.1@5000 (of lines)',
+    'hardest': 'hardest:length,competence=0.1@5000 (of lines)',
+    'random': 'random:competence=0.1@5000 (of lines)',
+    'vocabulary': 'vocabulary:20@1000,40@3000,all (of lines)',
+    'mix': 'mix:a.txt=linear:1:0.2:4000,b.txt=0.5 (of files)',
 }
+LESSONS = 'lessons.py:function,name=value (a file of yours)'
 HAVE_BETA_2 = 'adam', 'adamw', 'nadam'
 # Any other is a schedule of values.
 LR_SCHEDULES = 'constant', 'linear', 'cosine'

@@ -67,10 +67,12 @@ def _train(run):
         return
     print(f'Saved {outcome.checkpoint}')
     if outcome.reason is None:
+        again = f'--model_dir={shlex.quote(str(run.config.folder))}'
+        if run.config.runs_code:  # A run that goes on asks for it again.
+            again += f' --curriculum={shlex.quote(run.config.curriculum)}'
         print(
             f'Stopped at step {run.trainer.step:,}. To go on:\n'
-            '  python -m tfcharrnn.train '
-            f'--model_dir={shlex.quote(str(run.config.folder))}'
+            f'  python -m tfcharrnn.train {again}'
         )
         sys.exit(128 + outcome.signal if outcome.signal else 0)
     if run.trainer.step < run.steps:

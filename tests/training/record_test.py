@@ -162,7 +162,7 @@ class RecordTest(parameterized.TestCase):
     def test_reads_what_it_wrote(self, record):
         document = json.loads(json.dumps(record.to_json()))
         self.assertEqual(Record.from_json(document), record)
-        self.assertEqual(document['version'], 2)
+        self.assertEqual(document['version'], 3)
 
     @parameterized.named_parameters((k, *v) for k, v in OLD.items())
     def test_reads_what_version_0_1_wrote(self, document, expected):

@@ -2,7 +2,7 @@
 
 from tfcharrnn.curricula.lengths import growing_length, parse
 from tfcharrnn.curricula.mixtures import Mixture, mix
-from tfcharrnn.curricula.named import make
+from tfcharrnn.curricula.named import characters, digests, make
 from tfcharrnn.curricula.pools import (
     competence,
     easiest_first,
@@ -24,9 +24,11 @@ __all__ = [
     'Mixture',
     'ScheduledSampling',
     'Stage',
+    'characters',
     'competence',
     'count_chars',
     'count_steps',
+    'digests',
     'easiest_first',
     'growing_length',
     'growing_vocabulary',

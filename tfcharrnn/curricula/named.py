@@ -1,15 +1,41 @@
-"""Named curricula: what the setting `curriculum` may say, and what it makes."""
+"""Named curricula: what the setting `curriculum` may say, and what it makes.
+
+    length:25@1000,50@3000,100          rows grow: 25 characters up to step 1000
+    easiest:rarity,competence=0.1@5000  lines: the easiest tenth at first, all
+                                        from step 5000 on
+    hardest:..., random:competence=...  other orders, at the same pace
+    vocabulary:20@1000,40@3000,all      lines of the 20 most frequent characters
+    mix:a.txt=linear:1:0.2:4000,b.txt=0.5   files, by weights
+    lessons.py:function,name=value      stages that a function makes
+
+The difficulty of a line is its `length` or its `rarity`. With `control`, the
+same data comes without the order.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import math
+import pathlib
 from collections.abc import Callable
+
+import numpy as np
 
 from tfcharrnn import data
 from tfcharrnn.config import RunConfig
-from tfcharrnn.curricula import lengths
+from tfcharrnn.curricula import grammar, lengths, lessons, mixtures, pools
+from tfcharrnn.curricula.grammar import Expression
 from tfcharrnn.curricula.stages import Stage
+from tfcharrnn.data import Batches
 from tfcharrnn.fields import SettingError
+from tfcharrnn.text import sources
 from tfcharrnn.text.corpus import Corpus
+from tfcharrnn.training import schedules
+from tfcharrnn.training.schedules import Schedule
+
+# Weights are looked at up to this step.
+_CHECKED_STEPS = 1_000_000
 
 
 def make(config: RunConfig, corpus: Corpus) -> list[Stage]:
@@ -19,6 +45,8 @@ def make(config: RunConfig, corpus: Corpus) -> list[Stage]:
     >>> config = RunConfig(batch_size=2, curriculum='length:5@10,8')
     >>> [stage.steps for stage in make(config, corpus)]
     [10, None]
+    >>> [stage.steps for stage in make(config.replace(control=True), corpus)]
+    [None]
 
     Args:
         config: The settings.
@@ -28,25 +56,63 @@ def make(config: RunConfig, corpus: Corpus) -> list[Stage]:
         The stages; the last one has no end.
 
     Raises:
+        OSError: If a file that the curriculum names cannot be read.
         SettingError: If the curriculum does not fit the corpus, or contradicts
             another setting.
+        ValueError: If a file of lessons is wrong; see `lessons.stages`.
     """
     if config.curriculum is None:
-        batches = data.training_batches(
-            corpus,
-            batch_size=config.batch_size,
-            seq_length=config.seq_length,
-            shuffle=config.shuffle,
-            shift=config.shift,
-            seed=config.seed,
-        )
-        return [Stage(batches)]
-    kind, _, _ = config.curriculum.partition(':')
-    return KINDS[kind](config, corpus)
+        return [Stage(_batches(config, corpus))]
+    if config.runs_code:
+        stages = _lessons(config, corpus)
+    else:
+        expression = grammar.parse(config.curriculum)
+        stages = KINDS[expression.kind](expression, config, corpus)
+    # What differs in a control but is of one stage has looked at it itself.
+    return [Stage(stages[-1].dataset)] if config.control else stages
 
 
-def growing_length(config: RunConfig, corpus: Corpus) -> list[Stage]:
+def characters(config: RunConfig) -> set[str]:
+    """Returns the characters of the files that a curriculum names.
+
+    They are those of the training parts, so that a run on several texts has
+    ids for all of them. There are none if the curriculum names no files, or if
+    the model reads words.
+    """
+    if config.level == 'word':
+        return set()
+    tokens = set()
+    for name in _files(config):
+        if name != config.corpus:
+            tokens.update(_corpus(name, config).vocabulary.tokens)
+    return tokens
+
+
+def digests(config: RunConfig) -> dict[str, str]:
+    """Returns the SHA-256 of each file that a curriculum names, by its name.
+
+    A run goes on only with the same ones.
+    """
+    if config.runs_code:
+        names = [grammar.parse(config.curriculum or '').kind]
+    else:
+        names = _files(config)
+    found = {}
+    for name in names:
+        digest = hashlib.sha256()
+        for path in sources.expand(name):
+            # Texts that have names come with the library, or are verified.
+            if name != config.corpus and isinstance(path, pathlib.Path):
+                digest.update(path.read_bytes())
+        found[name] = digest.hexdigest()
+    return found
+
+
+def growing_length(
+    expression: Expression, config: RunConfig, corpus: Corpus
+) -> list[Stage]:
     """Lets rows grow: length:25@1000,50@3000,100."""
+    del expression  # It is that of a schedule.
     try:
         sizes, boundaries = lengths.parse(config.curriculum or '')
     except ValueError as error:
@@ -71,7 +137,214 @@ def growing_length(config: RunConfig, corpus: Corpus) -> list[Stage]:
     )
 
 
+def ordered_lines(
+    expression: Expression, config: RunConfig, corpus: Corpus
+) -> list[Stage]:
+    """Draws from a growing share: easiest:rarity,competence=0.1@5000."""
+    lines = _lines(expression, corpus)
+    expression.only(
+        *('competence', 'degree'), num_words=int(expression.kind != 'random')
+    )
+    pace = expression.at('competence')
+    if pace is None:
+        raise SettingError(
+            f'`curriculum` is {config.curriculum!r}, which does not say how '
+            'fast: add the share at the start and the step from which it is '
+            'all, as in competence=0.1@5000.'
+        )
+    degree = expression.number('degree', 2.0, high=math.inf)
+    try:
+        share = pools.competence(*pace, degree)
+    except ValueError as error:
+        raise SettingError(f'In `curriculum`: {error}') from None
+    drawn = pools.easiest_first(
+        lines,
+        corpus.vocabulary,
+        config.batch_size,
+        share=share,
+        difficulty=_difficulty(expression, lines, config.seed),
+        seed=config.seed,
+    )
+    return [Stage(drawn, pace[1]), Stage(_batches(config, corpus))]
+
+
+def growing_vocabulary(
+    expression: Expression, config: RunConfig, corpus: Corpus
+) -> list[Stage]:
+    """Lets the vocabulary grow: vocabulary:20@1000,40@3000,all."""
+    lines = _lines(expression, corpus)
+    expression.only()
+    *begun, last = expression.words
+    pairs = [item.partition('@')[::2] for item in begun]
+    everything = len(corpus.vocabulary)
+    try:
+        sizes = [int(size) for size, _ in pairs]
+        sizes.append(everything if last == 'all' else int(last))
+        boundaries = [int(step) for _, step in pairs]
+        size = schedules.stepwise(sizes, boundaries)
+        if min(sizes) < 1:
+            raise ValueError
+    except ValueError:
+        raise SettingError(
+            f'`curriculum` is {config.curriculum!r}, but a vocabulary grows by '
+            'sizes and steps that rise, as in vocabulary:20@1000,40@3000,all.'
+        ) from None
+    drawn = pools.growing_vocabulary(
+        lines, corpus.vocabulary, config.batch_size, size=size, seed=config.seed
+    )
+    if last != 'all' or not boundaries:
+        return [Stage(drawn)]
+    return [Stage(drawn, boundaries[-1]), Stage(_batches(config, corpus))]
+
+
+def mix(
+    expression: Expression, config: RunConfig, corpus: Corpus
+) -> list[Stage]:
+    """Mixes files: mix:a.txt=linear:1:0.2:4000,b.txt=0.5."""
+    if expression.words or len(expression.values) < 2:
+        raise SettingError(
+            f'`curriculum` is {config.curriculum!r}, but a mixture is of two '
+            'files or more, each with its weight, as in mix:a.txt=0.5,'
+            'b.txt=linear:0:1:4000.'
+        )
+    weights = [_weight(*item) for item in expression.values.items()]
+    if config.control:
+        weights = [
+            schedules.constant(float(weight(_CHECKED_STEPS)))
+            for weight in weights
+        ]
+    some = np.linspace(0, _CHECKED_STEPS, 10_001, dtype=np.int64)
+    totals = sum(
+        np.broadcast_to(weight(some), some.shape) for weight in weights
+    )
+    if not np.all(totals > 0.0):
+        step = some[np.argmin(totals > 0.0)]
+        raise SettingError(
+            f'`curriculum` is {config.curriculum!r}, whose weights are all 0 '
+            f'at step {step:,}. Leave one above 0.'
+        )
+    batches = [_file_batches(name, config, corpus) for name in _files(config)]
+    return [Stage(mixtures.mix(batches, weights, seed=config.seed))]
+
+
+def _lessons(config, corpus):
+    expression = grammar.parse(config.curriculum)
+    if len(expression.words) != 1:
+        raise SettingError(
+            f'`curriculum` is {config.curriculum!r}, but must name one '
+            'function, and then values, as in lessons.py:function,name=value.'
+        )
+    settings = ('batch_size', 'seq_length', 'seed')
+    return lessons.stages(
+        expression.kind,
+        expression.words[0],
+        corpus,
+        values=expression.values,
+        settings={name: getattr(config, name) for name in settings},
+    )
+
+
+def _batches(config, corpus):
+    """Returns the batches of a run without a curriculum."""
+    return data.training_batches(
+        corpus,
+        batch_size=config.batch_size,
+        seq_length=config.seq_length,
+        shuffle=config.shuffle,
+        shift=config.shift,
+        seed=config.seed,
+    )
+
+
+def _lines(expression, corpus):
+    if not corpus.has_lines:
+        raise SettingError(
+            f'`curriculum` is {expression.kind}:, which chooses among lines, '
+            'but the text is in one piece: give `lines` or `csv_column`.'
+        )
+    return corpus.lines('train')
+
+
+def _difficulty(expression, lines, seed):
+    """Returns what ranks lines, the first ones first."""
+    if expression.kind == 'random':
+        return lambda line: _number(f'{seed}\n{line}')
+    (word,) = expression.words or ('nothing',)
+    if word not in ('length', 'rarity'):
+        raise SettingError(
+            f'`curriculum` has the difficulty {word!r}, but it must be length '
+            'or rarity.'
+        )
+    measure = len if word == 'length' else pools.rarity(lines)
+    if expression.kind == 'easiest':
+        return measure
+    return lambda line: -measure(line)
+
+
+def _number(text):
+    """Returns a number that is a function of the text, and looks random."""
+    digest = hashlib.sha256(text.encode('utf-8', 'surrogatepass')).digest()
+    return float(int.from_bytes(digest[:6], 'big'))
+
+
+def _files(config):
+    """Returns the names of the texts that a curriculum reads, in order."""
+    if config.curriculum is None or config.runs_code:
+        return []
+    expression = grammar.parse(config.curriculum)
+    return [*expression.values] if expression.kind == 'mix' else []
+
+
+def _corpus(name, config, vocabulary=None):
+    """Reads a file that a curriculum names, as the corpus itself is read."""
+    files = sources.expand(name)
+    of_run = sources.expand(config.corpus)
+    if files != of_run and set(files) & set(of_run):
+        both = sorted(map(str, set(files) & set(of_run)))[0]
+        raise SettingError(
+            f"`curriculum` reads '{both}' in {name!r}, but it is a part of "
+            f'`corpus` {config.corpus!r}, too, so it could be trained on and '
+            'validated on at once. Name the same files in both, or others.'
+        )
+    config = dataclasses.replace(
+        config, corpus=name, curriculum=None, control=False
+    )
+    return Corpus.from_config(config, vocabulary=vocabulary)
+
+
+def _file_batches(name: str, config: RunConfig, corpus: Corpus) -> Batches:
+    if name == config.corpus:
+        return _batches(config, corpus)
+    source = _corpus(name, config, corpus.vocabulary)
+    try:
+        return _batches(config, source)
+    except ValueError as error:
+        raise ValueError(f"In '{name}': {error}") from None
+
+
+def _weight(name: str, text: str) -> Schedule:
+    """Reads the weight of a file, a schedule."""
+    try:
+        schedule = schedules.parse(text)
+        schedules.check_range('weight', schedule, _CHECKED_STEPS)
+    except ValueError as error:
+        raise SettingError(
+            f'`curriculum` has {name}={text}, which is not a weight: {error}'
+        ) from None
+    if not np.any(schedule(np.linspace(0, _CHECKED_STEPS, 10_001))):
+        raise SettingError(
+            f'`curriculum` has {name}={text}: with a weight of 0 it is never '
+            'read. Leave it out.'
+        )
+    return schedule
+
+
 # By the names in `kinds.CURRICULA`.
-KINDS: dict[str, Callable[[RunConfig, Corpus], list[Stage]]] = {
+KINDS: dict[str, Callable[[Expression, RunConfig, Corpus], list[Stage]]] = {
     'length': growing_length,
+    'easiest': ordered_lines,
+    'hardest': ordered_lines,
+    'random': ordered_lines,
+    'vocabulary': growing_vocabulary,
+    'mix': mix,
 }

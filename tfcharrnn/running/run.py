@@ -15,12 +15,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfcharrnn import curricula, data, files
+from tfcharrnn import curricula, data, fields, files
 from tfcharrnn.config import DEFAULT_EPOCHS, RunConfig
 from tfcharrnn.generation.generator import Generator
 from tfcharrnn.generation.samples import Sample
 from tfcharrnn.nn.char_rnn import CharRNN
-from tfcharrnn.running import devices, signals
+from tfcharrnn.running import devices, identity, signals
 from tfcharrnn.running.rollback import Rollback
 from tfcharrnn.text.corpus import Corpus
 from tfcharrnn.training import callbacks as events
@@ -100,7 +100,9 @@ class Run:
             tf.config.experimental.enable_op_determinism()
         self.strategy = devices.make_strategy(config.strategy)
         self.is_chief = devices.is_chief(self.strategy)
-        self.corpus = Corpus.from_config(config, report=report)
+        self.corpus = Corpus.from_config(
+            config, characters=curricula.characters(config), report=report
+        )
         self.stages = curricula.make(config, self.corpus)
         batches = self.stages[-1].dataset
         if isinstance(batches, data.Streams):  # Which a curriculum lets grow.
@@ -108,6 +110,11 @@ class Run:
         if config.precision == 'auto':
             config = config.replace(precision=_settled_precision(config))
         self.config = config
+        if not config.steps and any(stage.until for stage in self.stages):
+            raise fields.SettingError(
+                '`curriculum` has stages that end by a condition, so nobody '
+                'knows how many steps `epochs` would be: give `steps`.'
+            )
         self.steps = config.steps or curricula.count_steps(
             self.stages, (config.epochs or DEFAULT_EPOCHS) * batches.num_chars
         )
@@ -159,7 +166,7 @@ class Run:
         folder = self.config.folder
         model_dirs.check_inside(folder)
         if not self.config.overwrite:
-            self._check_same_settings(folder)
+            identity.check_settings(folder, self.config)
         with contextlib.ExitStack() as stack:
             if self.is_chief:
                 stack.enter_context(files.locked(folder))
@@ -170,7 +177,12 @@ class Run:
             with model_dirs.blaming_settings(folder):
                 self._checkpointer = self._restore(folder)
             stack.callback(setattr, self, '_checkpointer', None)
-            self._check_record(folder)
+            identity.check_record(
+                self.trainer.record,
+                self.config,
+                corpus=self.corpus,
+                folder=folder,
+            )
             yield self
 
     def train(
@@ -363,32 +375,6 @@ class Run:
             )
         return checkpointer
 
-    def _check_same_settings(self, folder):
-        """Refuses to go on with other settings than those of the folder."""
-        if not model_dirs.has_settings(folder):
-            return
-        model_dirs.read_settings(folder).go_on(self.config.values())
-
-    def _check_record(self, folder):
-        """Refuses to go on with another text, or settings that were lost."""
-        record = self.trainer.record
-        text, settings = self.corpus.digest(), self.config.digest()
-        record.text = record.text or text
-        record.settings = record.settings or settings
-        if record.text != text:
-            raise ValueError(
-                f"The text '{self.corpus.source}', named by `corpus` or "
-                f'{model_dirs.RUN_FLAGS}, is not the one that this run began '
-                'with. Give that one, another `model_dir`, or `overwrite`.'
-            )
-        if record.settings != settings:
-            path = os.path.join(folder, model_dirs.RUN_FLAGS)
-            raise ValueError(
-                f"'{path}' is missing or was changed: its settings are not "
-                'those that the run began with. Give all that were given then, '
-                'another `model_dir`, or `overwrite`.'
-            )
-
 
 def settle(given: dict[str, Any]) -> RunConfig:
     """Returns the settings of a run that begins, or that goes on.
@@ -412,6 +398,12 @@ def settle(given: dict[str, Any]) -> RunConfig:
     if config.overwrite or not model_dirs.has_settings(config.folder):
         return RunConfig(**given)
     saved = model_dirs.read_settings(config.folder)
+    if saved.runs_code and 'curriculum' not in given:
+        raise ValueError(
+            f"The curriculum of the run in '{config.folder}' is code, and code "
+            'is not taken from a folder. If you trust it, name it again: '
+            f"--curriculum='{saved.curriculum}' (`curriculum` in Python)."
+        )
     return saved.go_on({**given, 'model_dir': str(config.folder)})
 
 

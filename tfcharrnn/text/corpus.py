@@ -5,7 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -294,6 +300,7 @@ class Corpus:
         config: TextConfig,
         *,
         vocabulary: Vocabulary | None = None,
+        characters: Collection[str] = (),
         report: Callable[[float], None] | None = None,
     ) -> Corpus:
         """Reads the text that a config names, split as it says.
@@ -302,6 +309,7 @@ class Corpus:
             config: Which text, and how it is read.
             vocabulary: As in `load`. None: the characters of the training part,
                 or its words, as the config says.
+            characters: More characters for a vocabulary that is made here.
             report: As in `load`.
 
         Raises:
@@ -309,7 +317,7 @@ class Corpus:
         """
         train = 1.0 - config.valid_fraction - config.test_fraction
         split = train, config.valid_fraction, config.test_fraction
-        make = vocabulary or _vocabulary_maker(config)
+        make = vocabulary or _vocabulary_maker(config, characters)
         if vocabulary.lines if vocabulary else config.has_lines:
             return cls.load_lines(
                 config.corpus,
@@ -373,10 +381,14 @@ class Corpus:
         )
 
 
-def _vocabulary_maker(config: TextConfig) -> AnyVocabulary:
+def _vocabulary_maker(
+    config: TextConfig, characters: Collection[str]
+) -> AnyVocabulary:
     """Returns what makes the vocabulary of a config; None: the characters."""
-    if config.level != 'word':
+    if config.level == 'word':
+        return functools.partial(
+            WordVocabulary.from_text, num_words=config.num_words
+        )
+    if not characters:
         return None
-    return functools.partial(
-        WordVocabulary.from_text, num_words=config.num_words
-    )
+    return lambda text: Vocabulary(sorted({*text, *characters}))

@@ -8,6 +8,7 @@ Each part has one owner, and only the owner changes it:
     rollbacks  the run, after a loss that is not finite
     text       the run: the digest of its text
     settings   the run: the digest of its settings
+    files      the run: the digests of the files that its curriculum reads
     notes      your own callbacks
 """
 
@@ -17,7 +18,7 @@ import dataclasses
 import math
 from typing import Any
 
-_VERSION = 2
+_VERSION = 3
 # The prefix of early stopping in version 0.1, followed by the metric.
 _WAITING = 'early_stopping_'
 
@@ -80,6 +81,7 @@ class Record:
         rollbacks: How often the run went back to a checkpoint.
         text: The digest of the text that it began with.
         settings: The digest of the settings that it began with.
+        files: The digest of each file that its curriculum names, by name.
         notes: JSON-able values of your own callbacks, by name.
     """
 
@@ -89,6 +91,7 @@ class Record:
     rollbacks: int = 0
     text: str | None = None
     settings: str | None = None
+    files: dict[str, str] = dataclasses.field(default_factory=dict)
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
