@@ -62,6 +62,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers
     from tfcharrnn.training.evaluator import Evaluator as Evaluator
     from tfcharrnn.training.model_dir import load_model as load_model
     from tfcharrnn.training.trainer import Trainer as Trainer
+    from tfcharrnn.training.transfer import init_from as init_from
 
 # Importing TensorFlow takes seconds, so a module is imported when one of its
 # names is first used (PEP 562) and `python -m tfcharrnn.train --help` is quick.
@@ -95,6 +96,7 @@ _HOMES = {
     'VanillaRNN': 'nn.cells',
     'Vocabulary': 'text.vocabulary',
     'WordVocabulary': 'text.words',
+    'init_from': 'training.transfer',
     'load_model': 'training.model_dir',
     'measure': 'running.measure',
 }

@@ -305,6 +305,12 @@ number from 1 up.
     model_dir: str | None = text(
         None, 'Folder of the run. Default: runs/CORPUS.', may_change=True
     )
+    init_from: str | None = text(
+        None,
+        'Begins with the weights of a trained model: a model_dir, its folder '
+        'best, or a checkpoint in it. The layers are the same, and the '
+        'vocabulary is mapped. Optimizer and step start anew.',
+    )
     overwrite: bool = switch(
         False,
         'Deletes the run in --model_dir and starts anew.',

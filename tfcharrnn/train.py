@@ -50,6 +50,8 @@ def _describe(run) -> None:
         f'{run.model.num_parameters:,} parameters in {run.config.precision}; '
         f'{run.steps:,} steps, {run.batches_per_pass:,} to a pass'
     )
+    if run.transfer is not None:
+        print(run.transfer)
     if run.restored is not None:
         print(f'Going on at step {run.trainer.step:,}, from {run.restored}')
 

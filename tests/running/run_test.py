@@ -326,6 +326,108 @@ def _hold(folder):
         time.sleep(600)
 
 
+class InitFromTest(RunTest):
+    """A run that begins with the weights of another one, 'bard'."""
+
+    def setUp(self):
+        super().setUp()
+        make(steps=10).train()
+        text = make_text(seed=1).replace('q', 'é').replace('the', 'a')
+        pathlib.Path('new.txt').write_text(text)
+
+    def begin(self, **settings):
+        given = {**QUICK, 'corpus': 'new.txt', 'model_dir': 'new'}
+        del given['rnn_units'], given['embedding_dim']  # Those of the other.
+        config = settle({**given, 'init_from': 'bard', **settings})
+        tf.random.set_seed(config.seed)
+        return Run(config)
+
+    def test_weights_come_along_and_the_step_starts_anew(self):
+        run = self.begin(steps=3, optimizer='adam')
+        self.assertEqual((run.trainer.step, run.config.rnn_units), (0, 4))
+        there, known = tfcharrnn.load_model('bard')
+        here = run.corpus.vocabulary
+        kept = {*known.tokens} & {*here.tokens}
+        self.assertEqual(run.transfer.num_kept, len(kept))
+        self.assertEqual(run.transfer.num_new, len(here) - len(kept))
+        self.assertEqual(run.transfer.num_left, len(known) - len(kept))
+        self.assertGreater(run.transfer.num_new, 0)
+        for char in kept:
+            self.assertEqual(
+                run.model.bias[here.tokens.index(char)],
+                there.bias[known.tokens.index(char)],
+            )
+        run.train()
+        self.assertEqual(model_dir.read_settings('new').init_from, 'bard')
+
+    @parameterized.parameters(1, 13)
+    def test_a_restart_is_exact_and_needs_the_other_folder_no_more(self, step):
+        options = {'steps': 20, 'save_every': 10, 'average': 0.9}
+        self.begin(**options, model_dir='whole').train()
+
+        def break_off(trainer, _):
+            if trainer.step >= step:
+                raise KeyboardInterrupt
+
+        with self.assertRaises(KeyboardInterrupt):
+            self.begin(**options).train([callbacks.every(1, break_off)])
+        shutil.rmtree('bard')
+        run = Run(settle({'model_dir': 'new'}))
+        self.assertIsNone(run.transfer)
+        run.train()
+        self.assertEndsWith(run.restored, f'ckpt-{step // 10 * 10}')
+        self.assertEqual(weights('new'), weights('whole'))
+        self.assertEqual(metrics('new'), metrics('whole'))
+
+    def test_lines_begin_with_a_stream(self):
+        run = self.begin(steps=2, lines=True)
+        self.assertTrue(run.corpus.vocabulary.lines)
+        run.train()
+
+    def test_words_begin_with_words(self):
+        make(steps=2, level='word', model_dir='words').train()
+        run = self.begin(steps=2, level='word', init_from='words')
+        self.assertEqual(run.transfer.unit, 'token')
+        run.train()
+
+    def test_layers_that_are_given_must_be_those_of_the_other(self):
+        message = '`rnn_units` is 4 there and 8 here'
+        with self.assertRaisesRegex(ValueError, message):
+            self.begin(rnn_units=8)
+        with self.assertRaisesRegex(ValueError, '`rnn_units` is 4 there'):
+            make(model_dir='new', init_from='bard', rnn_units=8)
+        self.assertFalse(os.path.exists('new'))
+
+    @parameterized.parameters('bard', 'bard/best')
+    def test_its_own_folder_is_refused_before_it_is_deleted(self, source):
+        before = contents('bard')
+        with self.assertRaisesRegex(ValueError, 'in the `model_dir` of this'):
+            make(overwrite=True, init_from=source)
+        self.assertEqual(contents('bard'), before)
+
+    def test_another_origin_is_another_run(self):
+        self.begin(steps=2).train()
+        with self.assertRaisesRegex(ValueError, '`init_from` is None, but'):
+            make(corpus='new.txt', model_dir='new', steps=4).train()
+
+    def test_the_command_says_what_came_along(self):
+        run = self.begin()
+        arguments = [f'--{k}={v}' for k, v in QUICK.items() if 'dim' not in k]
+        status, out, err = running_commands.run(
+            train,
+            *arguments,
+            *('--corpus=new.txt', '--model_dir=new', '--steps=1'),
+            '--init_from=bard',
+        )
+        self.assertEqual((status, err), (0, ''))
+        self.assertIn(f'\n{run.transfer}\n', out)
+        status, out, err = running_commands.run(
+            train, '--init_from=nowhere', f'--corpus={CORPUS}'
+        )
+        self.assertEqual((status, out), (1, ''))
+        self.assertTrue(running_commands.is_sentence(err), err)
+
+
 class SettleTest(RunTest):
     def test_what_is_not_given_is_that_of_the_run(self):
         self.copy_finished()

@@ -22,9 +22,11 @@ from tfcharrnn.generation.samples import Sample
 from tfcharrnn.nn.char_rnn import CharRNN
 from tfcharrnn.running import devices, identity, signals
 from tfcharrnn.running.rollback import Rollback
+from tfcharrnn.running.settling import settle, settled_precision
 from tfcharrnn.text.corpus import Corpus
 from tfcharrnn.training import callbacks as events
 from tfcharrnn.training import model_dir as model_dirs
+from tfcharrnn.training import transfer
 from tfcharrnn.training.checkpointer import Checkpointer
 from tfcharrnn.training.metrics import Metrics
 from tfcharrnn.training.optimizers import make_optimizer, read_schedule
@@ -72,6 +74,8 @@ class Run:
         steps: The step at which all is done.
         model: What is trained.
         trainer: What trains it.
+        transfer: Where its first weights came from, with `init_from`; None if
+            they are random, or the run goes on.
         restored: The checkpoint that it went on from; None: a fresh start.
         is_chief: Whether this process is the one among the workers that
             writes.
@@ -94,7 +98,7 @@ class Run:
         Raises:
             OSError: If the text cannot be read.
             ValueError: If it is too short or not in the encoding, or a setting
-                does not fit it or the machine.
+                does not fit it, the machine or the model in `init_from`.
         """
         if config.deterministic:  # Of all operations of this process.
             tf.config.experimental.enable_op_determinism()
@@ -108,7 +112,7 @@ class Run:
         if isinstance(batches, data.Streams):  # Which a curriculum lets grow.
             config = config.replace(seq_length=batches.seq_length)
         if config.precision == 'auto':
-            config = config.replace(precision=_settled_precision(config))
+            config = config.replace(precision=settled_precision(config))
         self.config = config
         if not config.steps and any(stage.until for stage in self.stages):
             raise fields.SettingError(
@@ -125,6 +129,7 @@ class Run:
             self._rate_share = tf.Variable(tf.ones([]), trainable=False)
             self.model = _make_model(config, len(vocabulary))
             self.trainer = self._make_trainer()
+        self.transfer = self._init_from()
         self.restored: str | None = None
         self._checkpointer: Checkpointer | None = None
 
@@ -214,6 +219,9 @@ class Run:
                 return Outcome({}, None, reason)
             folder = self.checkpointer.model_dir
             model_dirs.write_settings(folder, self.config)
+            if self.transfer is not None and not self.trainer.step:
+                # From now on, nothing depends on the other folder.
+                self.checkpointer.save()
             return self._train(list(callbacks), progress)
 
     @property
@@ -333,6 +341,17 @@ class Run:
         if self.reason_to_end() is None:
             self.checkpointer(trainer, metrics)
 
+    def _init_from(self):
+        """Begins with the weights of another model, if the run begins."""
+        config = self.config
+        if config.init_from is None:
+            return None
+        if not config.overwrite and model_dirs.has_checkpoint(config.folder):
+            return None
+        transfer.check_outside(config.folder, config.init_from)
+        vocabulary = self.corpus.vocabulary
+        return transfer.init_from(config.init_from, self.model, vocabulary)
+
     def _make_trainer(self):
         config = self.config
         optimizer = make_optimizer(config, self.steps, share=self._rate_share)
@@ -374,46 +393,6 @@ class Run:
                 shutil.rmtree, checkpointer.model_dir, ignore_errors=True
             )
         return checkpointer
-
-
-def settle(given: dict[str, Any]) -> RunConfig:
-    """Returns the settings of a run that begins, or that goes on.
-
-    Missing settings come from the run in the folder, if there is one.
-
-    Args:
-        given: Settings by name, such as `{'model_dir': 'runs/bard'}`.
-
-    Raises:
-        ValueError: If a setting is out of bounds, contradicts another one, or
-            decides what the run is and differs from it.
-    """
-    config = RunConfig(
-        **{
-            name: given[name]
-            for name in ('corpus', 'model_dir', 'overwrite')
-            if name in given
-        }
-    )
-    if config.overwrite or not model_dirs.has_settings(config.folder):
-        return RunConfig(**given)
-    saved = model_dirs.read_settings(config.folder)
-    if saved.runs_code and 'curriculum' not in given:
-        raise ValueError(
-            f"The curriculum of the run in '{config.folder}' is code, and code "
-            'is not taken from a folder. If you trust it, name it again: '
-            f"--curriculum='{saved.curriculum}' (`curriculum` in Python)."
-        )
-    return saved.go_on({**given, 'model_dir': str(config.folder)})
-
-
-def _settled_precision(config: RunConfig) -> str:
-    """Returns the precision of the run in the folder, or the machine's best."""
-    if not config.overwrite and model_dirs.has_settings(config.folder):
-        saved = model_dirs.read_settings(config.folder).precision
-        if saved != 'auto':
-            return saved
-    return devices.fast_precision()
 
 
 def _make_model(config: RunConfig, vocab_size: int) -> CharRNN:

@@ -84,12 +84,7 @@ def load_model(
         FileNotFoundError: If there is no model or no such checkpoint.
         ValueError: If a file is damaged, or belongs to another model.
     """
-    path = os.path.join(model_dir, MODEL)
-    if not os.path.exists(path):
-        raise FileNotFoundError(
-            f"'{os.fspath(model_dir)}' holds no trained model: it has no "
-            f'{MODEL}. Give the `model_dir` that training wrote.'
-        )
+    path = description(model_dir)
     check_inside(model_dir)
     config = read_config(path)
     vocabulary = _load_vocabulary(model_dir)
@@ -161,6 +156,21 @@ def find(model_dir: str | os.PathLike, checkpoint: str | None) -> list[str]:
             f"path of one, such as '{os.path.join(model_dir, 'ckpt-500')}'."
         )
     return [path]
+
+
+def description(model_dir: str | os.PathLike) -> str:
+    """Returns the path of the `model.json` of a trained model.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    path = os.path.join(model_dir, MODEL)
+    if not os.path.exists(path):
+        raise FileNotFoundError(
+            f"'{os.fspath(model_dir)}' holds no trained model: it has no "
+            f'{MODEL}. Give the `model_dir` that training wrote.'
+        )
+    return path
 
 
 def check_inside(model_dir: str | os.PathLike) -> None:
@@ -246,6 +256,11 @@ def check_same(
             f'{"; ".join(differences)}. Use the same settings and text, '
             'or another `model_dir`.'
         )
+
+
+def has_checkpoint(model_dir: str | os.PathLike) -> bool:
+    """Whether there is a checkpoint to go on from, damaged or not."""
+    return any(pathlib.Path(model_dir).glob('ckpt-*.index'))
 
 
 def has_settings(model_dir: str | os.PathLike) -> bool:
