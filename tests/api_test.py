@@ -25,6 +25,7 @@ ROOMS = (
     'data',
     'nn',
     'training',
+    'tasks',
     'curricula',
     'generation',
     'exporting',

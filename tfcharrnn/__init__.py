@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers
     from tfcharrnn import curricula as curricula
     from tfcharrnn import data as data
     from tfcharrnn import exporting as exporting
+    from tfcharrnn import tasks as tasks
     from tfcharrnn.config import RunConfig as RunConfig
     from tfcharrnn.curricula.scheduled_sampling import (
         ScheduledSampling as ScheduledSampling,
@@ -75,6 +76,7 @@ _MODULES = {
     'losses': 'training.losses',
     'sampling': 'generation.sampling',
     'schedules': 'training.schedules',
+    'tasks': 'tasks',
 }
 _HOMES = {
     'Batch': 'data.batches',

@@ -50,7 +50,8 @@ def draw(comparison: Comparison, file: BinaryIO) -> None:
     if comparison.target is not None:
         for axes in by_chars, by_time:
             axes.axhline(comparison.target, color='gray', linestyle=':')
-    _limit(comparison, [by_chars, by_time])
+    if comparison.falls:
+        _limit(comparison, [by_chars, by_time])
     by_chars.set(xlabel='characters', ylabel=comparison.metric)
     by_time.set(xlabel='seconds of training')
     by_chars.legend()
