@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
@@ -58,6 +59,42 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def replacing_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Makes a temporary folder that becomes `path` at the end of the block.
+
+    If the block raises, `path` stays as it was.
+
+        >>> import tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp(), 'animals')
+        >>> with replacing_folder(path) as folder:
+        ...     write(folder / 'cat.txt', 'four legs')
+        >>> [file.name for file in path.iterdir()]
+        ['cat.txt']
+
+    Args:
+        path: The folder to write; an existing one is replaced.
+
+    Raises:
+        OSError: The folder cannot be written; the error names it.
+    """
+    path = pathlib.Path(path)
+    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
+    before = partial.with_suffix('.before')
+    try:
+        with _naming(path):
+            partial.mkdir()
+            yield partial
+            if path.exists():
+                os.rename(path, before)
+            os.rename(partial, path)
+    finally:
+        if before.exists() and not path.exists():
+            os.rename(before, path)
+        for folder in (partial, before):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def append(path: str | os.PathLike, text: str) -> None:

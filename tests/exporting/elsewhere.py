@@ -46,11 +46,17 @@ def random_ids(rows=3, length=20):
     return np.random.default_rng(0).integers(V, size=(rows, length))
 
 
-def logits(model, ids):
-    """Returns the logits [B, T, V] of a model in float32."""
+def in_float32(model):
+    """Makes a model in float32 with the same weights."""
     twin = build(**{**model.config, 'compute_dtype': 'float32'})
     for ours, theirs in zip(twin.variables, model.variables, strict=True):
         ours.assign(theirs)
+    return twin
+
+
+def logits(model, ids):
+    """Returns the logits [B, T, V] of a model in float32."""
+    twin = in_float32(model)
     return twin(tf.constant(ids), twin.initial_state(len(ids)))[0].numpy()
 
 

@@ -40,6 +40,11 @@ class Format(NamedTuple):
 
 
 FORMATS = {
+    'saved_model': Format(
+        'a folder for TensorFlow and TensorFlow Serving: prompts in, texts out',
+        'saved_model',
+        '',
+    ),
     'safetensors': Format(
         'weights with the names and gate order of PyTorch, and the settings '
         'and vocabulary as metadata',

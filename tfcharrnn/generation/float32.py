@@ -1,4 +1,4 @@
-"""A model in float32, whatever its `compute_dtype`."""
+"""A model in float32, whatever its `compute_dtype`; and without XLA."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfcharrnn.nn.char_rnn import CharRNN
+from tfcharrnn.nn.layer_norm import normalize
 
 
 def in_float32(model: Any) -> Any:
@@ -39,6 +40,32 @@ def in_float32(model: Any) -> Any:
         _dtype=tf.float32,
         cells=[_replace(c, compute_dtype=tf.float32) for c in model.cells],
     )
+
+
+def uncompiled(model: Any) -> Any:
+    """Returns a model in float32 whose `step` has no functions of XLA.
+
+        >>> model = CharRNN(5, rnn_units=8, layer_norm=True)
+        >>> twin = uncompiled(model)
+        >>> logits, _ = twin.step(tf.constant([1]), twin.initial_state(1))
+        >>> logits.shape
+        TensorShape([1, 5])
+
+    Args:
+        model: A model, which stays as it is.
+
+    Returns:
+        A copy that shares all variables. The model itself, if it is not a
+        `CharRNN`.
+    """
+    if not isinstance(model, CharRNN):
+        return model
+
+    def plain(norm):
+        return lambda x: normalize(x, norm.scale, norm.shift)
+
+    norms = [plain(norm) for norm in model.norms]
+    return _replace(in_float32(model), norms=norms)
 
 
 def _replace(module, **attributes):
