@@ -180,10 +180,11 @@ class Process:
 
 def start(*arguments: str, **options) -> Process:
     """Starts `train` in a process of its own."""
-    return Process(_run_command, 'train', *arguments, **options)
+    return Process(run_command, 'train', *arguments, **options)
 
 
-def _run_command(name, *arguments):
+def run_command(name, *arguments):
+    """Runs a command by its name, and exits; for a `Process`."""
     module = importlib.import_module(f'tfcharrnn.{name}')
     commands.run(module.main, module.FLAGS, [name, *arguments])
 
