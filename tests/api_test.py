@@ -274,7 +274,7 @@ class LibraryTest(parameterized.TestCase):
         # The line that shows how training goes is asked for, and its stream
         # can be given; what C++ writes is silenced.
         writes = set(written_to(TREES[module]))
-        if module == 'training.callbacks':
+        if module == 'training.progress':
             writes -= {'sys.stdout'}
         if module in ('startup', 'benchmarking.timing'):
             writes -= {'sys.stderr', 'sys.__stderr__'}

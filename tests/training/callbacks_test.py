@@ -1,8 +1,6 @@
-import io
 import json
 import math
 import pathlib
-import re
 import tempfile
 import types
 from unittest import mock
@@ -285,130 +283,6 @@ class TensorBoardTest(FolderTest):
                 ImportError, r"pip install 'tfcharrnn\[tensorboard\]'"
             ):
                 callbacks.TensorBoard(self.folder)
-
-
-class Screen(io.StringIO):
-    """A terminal: what a reader sees of it."""
-
-    def isatty(self):
-        return True
-
-    @property
-    def lines(self):
-        lines = ['']
-        for part in re.split(r'([\r\n])', self.getvalue()):
-            if part == '\n':
-                lines.append('')
-                column = 0
-            elif part == '\r':
-                column = 0
-            elif part:
-                line = lines[-1]
-                lines[-1] = line[:column] + part + line[column + len(part) :]
-        return [line.rstrip() for line in lines]
-
-
-class ProgressTest(tf.test.TestCase, parameterized.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.now = 1000.0
-        patch = mock.patch('time.monotonic', lambda: self.now)
-        self.enter_context(patch)
-
-    def advance(self, progress, *steps, seconds_per_step=0.5):
-        for step in steps:
-            self.now += seconds_per_step * (step - self.step)
-            self.step = step
-            progress(at(step), dict(METRICS))
-
-    step = 0
-
-    def test_a_terminal_shows_one_line_that_changes(self):
-        screen = Screen()
-        progress = callbacks.Progress(2000, screen)
-        self.advance(progress, 100)
-        self.assertEqual(
-            screen.lines, ['step 100/2,000 | loss 1.500 | 2,000 chars/s']
-        )
-        self.advance(progress, 1000)
-        self.assertEqual(
-            screen.lines,
-            ['step 1,000/2,000 | loss 1.500 | 2,000 chars/s | 0:08:20 left'],
-        )
-
-    def test_a_shorter_line_covers_a_longer_one(self):
-        screen = Screen()
-        progress = callbacks.Progress(20, screen)
-        progress(at(1), {**METRICS, 'chars_per_second': 1e9})
-        progress(at(1), {**METRICS, 'chars_per_second': 1.0})
-        self.assertEqual(screen.lines, ['step 1/20 | loss 1.500 | 1 chars/s'])
-
-    @parameterized.parameters(Screen, io.StringIO)
-    def test_a_validation_gets_a_line_that_stays(self, make):
-        stream = make()
-        progress = callbacks.Progress(20, stream)
-        progress(at(10), dict(METRICS))
-        progress(at(10), {**METRICS, **VALID})
-        progress(at(20), {**METRICS, **VALID})
-        progress.close()
-        lines = getattr(stream, 'lines', stream.getvalue().split('\n'))
-        self.assertLen(lines, 3)
-        validation = 'validation 1.250 nats, 1.803 bits per character'
-        self.assertStartsWith(
-            lines[0], f'step 10/20 | loss 1.500 | {validation}'
-        )
-        self.assertStartsWith(
-            lines[1], f'step 20/20 | loss 1.500 | {validation}'
-        )
-        self.assertEqual(lines[2], '')
-
-    def test_elsewhere_a_line_from_time_to_time(self):
-        stream = io.StringIO()
-        progress = callbacks.Progress(1000, stream)
-        self.advance(progress, *range(10, 401, 10), seconds_per_step=0.5)
-        lines = stream.getvalue().splitlines()
-        # 200 seconds are enough for six lines that are 30 seconds apart.
-        self.assertBetween(len(lines), 4, 6)
-        self.assertNotIn('\r', stream.getvalue())
-
-    @parameterized.parameters(
-        (0.5, 50, '0:00:25 left'),
-        (0.01, 50, '0:00:00 left'),
-        (72.0, 50, '1:00:00 left'),
-        (7200.0, 50, '4 days, 4:00:00 left'),
-        (0.5, 100, '0:00:00 left'),
-    )
-    def test_the_time_left_is_that_of_the_steps_left(self, each, step, left):
-        screen = Screen()
-        progress = callbacks.Progress(100, screen)
-        steps = [1, 2, 4, 8, 16, 32, 50, step]
-        self.advance(progress, *steps, seconds_per_step=each)
-        self.assertEndsWith(screen.lines[-1], f'| {left}')
-
-    def test_the_time_left_follows_a_change_of_speed(self):
-        screen = Screen()
-        progress = callbacks.Progress(1000, screen)
-        self.advance(progress, *range(1, 101), seconds_per_step=10.0)
-        self.advance(progress, *range(101, 201), seconds_per_step=0.5)
-        self.assertEndsWith(screen.lines[-1], '| 0:06:40 left')
-
-    def test_the_time_before_a_restart_does_not_count(self):
-        screen = Screen()
-        progress = callbacks.Progress(1000, screen)
-        self.step = 900
-        self.advance(progress, 901, 951)
-        self.assertEndsWith(screen.lines[-1], '| 0:00:24 left')
-
-    def test_close_ends_a_line_that_is_not_ended(self):
-        screen = Screen()
-        progress = callbacks.Progress(20, screen)
-        progress.close()
-        self.assertEqual(screen.getvalue(), '')
-        progress(at(1), dict(METRICS))
-        progress.close()
-        progress.close()
-        self.assertEqual(screen.getvalue().count('\n'), 1)
-        self.assertEndsWith(screen.getvalue(), '\n')
 
 
 if __name__ == '__main__':

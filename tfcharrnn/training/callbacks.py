@@ -15,25 +15,20 @@ before the checkpointer.
 
 from __future__ import annotations
 
-import datetime
 import importlib.util
 import json
 import math
 import os
 import re
-import sys
-import time
-from typing import TextIO
 
 import tensorflow as tf
 
 from tfcharrnn import checks, files
 from tfcharrnn.data import Dataset
 from tfcharrnn.training.metrics import Metrics
+from tfcharrnn.training.progress import Progress as Progress
 from tfcharrnn.training.record import Waiting
 from tfcharrnn.training.trainer import Callback, Trainer
-
-_SECONDS_BETWEEN_LINES = 30.0
 
 
 class every:
@@ -213,97 +208,6 @@ class TensorBoard:
             path = os.path.join(self._log_dir, name)
             self._writers[name] = tf.summary.create_file_writer(path)
         return self._writers[name]
-
-
-class Progress:
-    r"""Shows step, loss, speed and the time left.
-
-    On a terminal, it redraws one line after each loop of steps; elsewhere it
-    writes a line from time to time. A validation gets a line that stays:
-
-        step 340/6600 | loss 1.634 | 9,120 chars/s | 0:11:03 left
-    """
-
-    def __init__(
-        self,
-        steps: int,
-        stream: TextIO | None = None,
-        *,
-        unit: str = 'character',
-    ):
-        """Takes the last step, and where to write.
-
-        Args:
-            steps: The last step.
-            stream: A text file; None for standard output.
-            unit: What an id stands for; see `Vocabulary.unit`.
-        """
-        self._steps = steps
-        self._unit = unit
-        self._stream = stream or sys.stdout
-        self._is_terminal = self._stream.isatty()
-        self._seconds_per_step: float | None = None
-        self._last: tuple[int, float] | None = None
-        self._last_line = time.monotonic()
-        self._width = 0
-
-    def __call__(self, trainer: Trainer, metrics: Metrics) -> None:
-        """Redraws the line, or writes one that stays."""
-        step, now = trainer.step, time.monotonic()
-        self._measure(step, now)
-        line = self._line(step, metrics)
-        if 'valid_loss' in metrics:
-            self._write(line + '\n')
-            self._last_line = now
-        elif self._is_terminal:
-            self._write(line)
-        elif now - self._last_line > _SECONDS_BETWEEN_LINES:
-            self._write(line + '\n')
-            self._last_line = now
-
-    def close(self) -> None:
-        """Ends the last line, if it has not ended."""
-        if self._width:
-            self._stream.write('\n')
-            self._width = 0
-
-    def _measure(self, step, now):
-        """Averages the time of a step, including evaluation and saving."""
-        if self._last is not None and step > self._last[0]:
-            seconds = (now - self._last[1]) / (step - self._last[0])
-            old = self._seconds_per_step or seconds
-            self._seconds_per_step = 0.9 * old + 0.1 * seconds
-        if self._last is None or step > self._last[0]:
-            self._last = step, now
-
-    def _line(self, step, metrics):
-        parts = [
-            f'step {step:,}/{self._steps:,}',
-            f'loss {metrics["loss"]:.3f}',
-        ]
-        if 'valid_loss' in metrics:
-            nats = metrics['valid_loss']
-            parts.append(
-                f'validation {nats:.3f} nats, {nats / math.log(2):.3f} bits '
-                f'per {self._unit}'
-            )
-        units = 'chars' if self._unit == 'character' else f'{self._unit}s'
-        parts.append(f'{metrics["chars_per_second"]:,.0f} {units}/s')
-        if self._seconds_per_step is not None:
-            left = round((self._steps - step) * self._seconds_per_step)
-            parts.append(f'{datetime.timedelta(seconds=left)} left')
-        return ' | '.join(parts)
-
-    def _write(self, line):
-        if self._is_terminal:
-            ending = '\n' if line.endswith('\n') else ''
-            line = line.rstrip('\n')
-            # Padded, to cover the line before.
-            self._stream.write('\r' + line.ljust(self._width) + ending)
-            self._width = 0 if ending else len(line)
-        else:
-            self._stream.write(line)
-        self._stream.flush()
 
 
 def keep_before(path: str | os.PathLike, step: int, pattern: str) -> None:

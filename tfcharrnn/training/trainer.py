@@ -14,6 +14,7 @@ from tfcharrnn.nn.dropout import Noise
 from tfcharrnn.training import loop, losses, states, updates
 from tfcharrnn.training.evaluator import Evaluator
 from tfcharrnn.training.metrics import Metrics, Pairs, Sums, Windows
+from tfcharrnn.training.progress import shown
 from tfcharrnn.training.record import Record
 from tfcharrnn.training.replicas import Replicas, replica_id, same_on_all
 from tfcharrnn.training.schedules import Schedule
@@ -142,6 +143,7 @@ class Trainer:
         callbacks: Iterable[Callback] = (),
         *,
         until: Callable[[], bool] | None = None,
+        progress: bool | None = None,
     ) -> Metrics:
         """Trains until the GLOBAL step is `steps`.
 
@@ -158,6 +160,8 @@ class Trainer:
                 multiple. Those called at one step for one n share the dict of
                 metrics: what one adds, the next ones see.
             until: Asked after the callbacks; True ends this call.
+            progress: Whether to show the time left; None: on a terminal or in
+                a notebook, if there are no callbacks.
 
         Returns:
             Means over the steps of this call: 'loss' (nats per character),
@@ -171,6 +175,10 @@ class Trainer:
             ValueError: If `dataset` is another one than before, or the
                 restored state does not fit it.
         """
+        with shown(callbacks, steps, progress) as called:
+            return self._means(self._train(dataset, steps, called, until))
+
+    def _train(self, dataset, steps, callbacks, until):
         calls = [(getattr(c, 'call_every', None), c) for c in callbacks]
         periods = {period for period, _ in calls if period}
         self.stop_training = False
@@ -196,7 +204,7 @@ class Trainer:
                 raise error
             if until is not None and until():
                 break
-        return self._means(whole)
+        return whole
 
     def begin(self, dataset: Dataset, after: Dataset | None = None) -> None:
         """Turns to another dataset.
@@ -210,8 +218,7 @@ class Trainer:
             after: The dataset before it; None: the one trained on.
         """
         place, num_read = self.record.place, 0
-        if after is None:
-            after = self.dataset
+        after = self.dataset if after is None else after
         if after is not None and isinstance(dataset, Continuable):
             num_read = dataset.num_read_after(
                 after, place.position, place.num_read
@@ -363,13 +370,7 @@ class Trainer:
 
     def _enter(self, dataset):
         """Makes the state ready to go on in a dataset."""
-        if self.dataset is not None and self.dataset is not dataset:
-            raise ValueError(
-                'The trainer was given another dataset than before. Make both '
-                'the stages of a curriculum, `curricula.train(trainer, [Stage('
-                'a, steps=100), Stage(b)], 200)`, which a restart goes on '
-                'with; or call `trainer.begin(b)` first.'
-            )
+        _check_same(self.dataset, dataset)
         self._carried.enter(dataset)
         self.dataset = dataset
 
@@ -388,3 +389,13 @@ class Trainer:
             rate = tf.convert_to_tensor(self.optimizer.learning_rate)
             metrics['learning_rate'] = float(rate)
         return metrics
+
+
+def _check_same(before, dataset):
+    if before is not None and before is not dataset:
+        raise ValueError(
+            'The trainer was given another dataset than before. Make both the '
+            'stages of a curriculum, `curricula.train(trainer, [Stage(a, '
+            'steps=100), Stage(b)], 200)`, which a restart goes on with; or '
+            'call `trainer.begin(b)` first.'
+        )
