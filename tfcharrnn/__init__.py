@@ -51,7 +51,10 @@ if TYPE_CHECKING:  # the same names for editors and type checkers
     from tfcharrnn.nn.dropout import Noise as Noise
     from tfcharrnn.nn.gates import GRU as GRU
     from tfcharrnn.nn.gates import LSTM as LSTM
+    from tfcharrnn.nn.mixture import Mixture as Mixture
+    from tfcharrnn.nn.ngram import NGram as NGram
     from tfcharrnn.running.measure import measure as measure
+    from tfcharrnn.running.mixing import load_mixture as load_mixture
     from tfcharrnn.running.run import Run as Run
     from tfcharrnn.text.corpus import Corpus as Corpus
     from tfcharrnn.text.vocabulary import Vocabulary as Vocabulary
@@ -87,6 +90,8 @@ _HOMES = {
     'GRU': 'nn.gates',
     'Generator': 'generation.generator',
     'LSTM': 'nn.gates',
+    'Mixture': 'nn.mixture',
+    'NGram': 'nn.ngram',
     'Noise': 'nn.dropout',
     'RNNCell': 'nn.cells',
     'Rereading': 'generation.rereading',
@@ -99,6 +104,7 @@ _HOMES = {
     'Vocabulary': 'text.vocabulary',
     'WordVocabulary': 'text.words',
     'init_from': 'training.transfer',
+    'load_mixture': 'running.mixing',
     'load_model': 'training.model_dir',
     'measure': 'running.measure',
 }

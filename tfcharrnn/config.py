@@ -74,6 +74,12 @@ class TextConfig(fields.Settings):
     test_fraction: float = number(
         0.0, 'Share of the text, at its end, to leave unread.'
     )
+    fit_fraction: float = number(
+        0.0,
+        'Share of the training part, at its end, that is not trained on, so '
+        'that a mixture of models can fit its weights there (0.02 is enough).',
+        below=1.0,
+    )
     encoding: str = text('utf-8', 'The encoding of the text.')
     lowercase: bool = switch(False, 'Turns the text into lower case.')
     lines: bool = switch(

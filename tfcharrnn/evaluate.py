@@ -17,12 +17,19 @@ All but window_loss carry the state on, in strips that are each read from the
 256 characters before it. A model of lines reads each line from its beginning,
 and has no window_loss. For a model of words, a token takes the place of a
 character.
+
+Several models predict better than one, and n-grams of the training text help:
+
+  python -m tfcharrnn.evaluate --model_dir=runs/a,runs/b --ngram=7
+
+averages their probabilities, and says on standard error with which weights.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import sys
 
 from tfcharrnn import commands, startup
 from tfcharrnn.running.measure_config import MeasureConfig
@@ -35,16 +42,19 @@ def main() -> None:
     config = MeasureConfig(**commands.given(FLAGS))
     startup.set_threads()
     startup.import_tensorflow()
-    from tfcharrnn.running.measure import measure
+    from tfcharrnn.nn.mixture import Mixture
+    from tfcharrnn.running import mixing
+    from tfcharrnn.running.measure import measure_model
 
-    metrics = measure(
-        config.model_dir,
+    model, vocabulary = mixing.load_mixture(
+        config.model_dirs,
         config.checkpoint,
-        split=config.split,
-        corpus=config.corpus,
-        encoding=config.encoding,
-        batch_size=config.batch_size,
+        ngram=config.ngram,
+        weights=config.weights,
     )
+    metrics = measure_model(model, vocabulary, config)
+    if isinstance(model, Mixture):
+        sys.stderr.write(f'{mixing.describe(model, config.model_dirs)}\n')
     # JSON has no infinity, such as the perplexity of a very bad model.
     finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
     print(json.dumps(finite))

@@ -154,9 +154,12 @@ def text(
 
 
 def numbers(
-    default: tuple[float, ...], help: str, *, may_change: bool = False
+    default: tuple[float, ...] | None, help: str, *, may_change: bool = False
 ) -> Any:
-    """Declares one or more numbers from 0 up, with commas between them."""
+    """Declares one or more numbers from 0 up, with commas between them.
+
+    None as default: they need not be given.
+    """
 
     def check(name, value):
         return checks.number(name, value, low=0.0)
@@ -201,7 +204,7 @@ def _several(
 
     def check(name, value):
         if not isinstance(value, (tuple, list)) or not (value or may_be_empty):
-            example = ','.join(map(str, default))
+            example = ','.join(map(str, default or (0.5, 0.5)))
             raise ValueError(
                 f'`{name}` is {value!r}, but must be several values, such as '
                 f'{example}.'

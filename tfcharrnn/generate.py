@@ -17,6 +17,9 @@ while it is being written. Messages go to standard error. For example:
     python -m tfcharrnn.generate --model_dir=runs/bard --checkpoint=best \
         --stop='\n' --num_samples=10
 
+  With the average of two models and of the n-grams of their text:
+    python -m tfcharrnn.generate --model_dir=runs/a,runs/b --ngram=7
+
 A model of lines (--lines or --csv_column in training) writes one line, and the
 text ends with it unless --stop says otherwise.
 """
@@ -28,18 +31,13 @@ import secrets
 import sys
 
 from tfcharrnn import commands, fields, startup
+from tfcharrnn.running.mixture_config import MixtureConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GenerateConfig(fields.Settings):
+class GenerateConfig(MixtureConfig):
     """What is written; see `Generator.generate`."""
 
-    model_dir: str | None = fields.text(
-        None, 'The directory that tfcharrnn.train wrote. Required.'
-    )
-    checkpoint: str = fields.text(
-        'latest', 'latest, best (on validation), or the path of a checkpoint.'
-    )
     prompt: str | None = fields.text(
         None,
         r'The beginning of the text; \n is a newline, \t a tab, \\ a '
@@ -95,12 +93,11 @@ class GenerateConfig(fields.Settings):
 
     def check_together(self) -> None:
         """Refuses settings that contradict each other."""
-        if not self.model_dir:
-            raise ValueError('Give the `model_dir` of a trained model.')
         if self.prompt is not None and self.prompt_file is not None:
             raise ValueError(
                 'Give a `prompt`, or a `prompt_file` with one, not both.'
             )
+        super().check_together()
 
 
 FLAGS = commands.define(GenerateConfig)
@@ -117,10 +114,16 @@ def main() -> None:
         startup.set_threads()
     startup.import_tensorflow()
     from tfcharrnn.generation.generator import Generator
+    from tfcharrnn.nn.mixture import Mixture
+    from tfcharrnn.running import mixing
 
-    generator = Generator.from_checkpoint(
-        str(config.model_dir), config.checkpoint, precision=config.precision
+    model, vocabulary = mixing.load_mixture(
+        config.model_dirs,
+        config.checkpoint,
+        ngram=config.ngram,
+        weights=config.weights,
     )
+    generator = Generator(model, vocabulary, precision=config.precision)
     for temperature in config.temperature:
         texts = _write(generator, config, prompt, temperature, seed)
         for number, text in enumerate(texts, 1):
@@ -129,6 +132,8 @@ def main() -> None:
             for piece in text:
                 print(piece, end='', flush=True)
             print(flush=True)
+    if isinstance(model, Mixture):
+        sys.stderr.write(f'{mixing.describe(model, config.model_dirs)}\n')
     if config.precision == 'auto':
         is_int8 = generator.precision == 'int8'
         why = '' if is_int8 else '; --precision=int8 says why'

@@ -30,6 +30,7 @@ from tfcharrnn.curricula.stages import Stage
 from tfcharrnn.data import Batches
 from tfcharrnn.fields import SettingError
 from tfcharrnn.text import sources
+from tfcharrnn.text import held_out
 from tfcharrnn.text.corpus import Corpus
 from tfcharrnn.training import schedules
 from tfcharrnn.training.schedules import Schedule
@@ -309,7 +310,7 @@ def _corpus(name, config, vocabulary=None):
     config = dataclasses.replace(
         config, corpus=name, curriculum=None, control=False
     )
-    return Corpus.from_config(config, vocabulary=vocabulary)
+    return held_out.load(config, vocabulary=vocabulary)[0]
 
 
 def _file_batches(name: str, config: RunConfig, corpus: Corpus) -> Batches:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfcharrnn.nn.char_rnn import CharRNN
 from tfcharrnn.nn.layer_norm import normalize
+from tfcharrnn.nn.mixture import Mixture
 
 
 def in_float32(model: Any) -> Any:
@@ -28,9 +29,12 @@ def in_float32(model: Any) -> Any:
         model: A model, which stays as it is.
 
     Returns:
-        A copy that shares all variables. The model itself, if it is in float32
-        already or not a `CharRNN`.
+        A copy that shares all variables; of a mixture, with such copies. The
+        model itself, if it is in float32 already or of another class.
     """
+    if isinstance(model, Mixture):
+        members = [in_float32(member) for member in model.members]
+        return Mixture(members, model.weights, temperatures=model.temperatures)
     if not isinstance(model, CharRNN):
         return model
     if model.config['compute_dtype'] == 'float32':

@@ -1,13 +1,17 @@
-"""Measure: a trained model on a text; what the evaluate command does."""
+"""Measure: trained models on a text; what the evaluate command does."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from typing import Any
 
 from tfcharrnn import data
 from tfcharrnn.config import RunConfig
 from tfcharrnn.running.measure_config import MeasureConfig
-from tfcharrnn.text.corpus import Corpus
+from tfcharrnn.running.mixing import load_mixture
+from tfcharrnn.text import held_out
+from tfcharrnn.text.vocabulary import Vocabulary
 from tfcharrnn.training import model_dir as model_dirs
 from tfcharrnn.training.evaluator import Evaluator
 from tfcharrnn.training.metrics import Metrics
@@ -24,11 +28,14 @@ def measure(
     corpus: str | None = None,
     encoding: str | None = None,
     batch_size: int | None = None,
+    ngram: int | None = None,
+    weights: Sequence[float] | None = None,
 ) -> Metrics:
     """Measures a trained model on a part of its text, or on another text.
 
     Args:
-        model_dir: The directory of the run.
+        model_dir: The directory of the run; or several, separated by commas,
+            whose mixture is measured, on a part of the text of the first.
         checkpoint: As for `load_model`.
         split: The part of the text of the run: 'train', 'valid' or 'test';
             None: 'valid'.
@@ -37,6 +44,8 @@ def measure(
         encoding: Of `corpus`; None: as in training.
         batch_size: Strips of the text, or lines, that are read at once; None:
             as in training.
+        ngram: As for `load_mixture`.
+        weights: As for `load_mixture`.
 
     Returns:
         As from `Evaluator.evaluate`, with the state carried on, in strips that
@@ -51,29 +60,55 @@ def measure(
             a file is damaged, the text is not that of the run, or there is too
             little of it.
     """
-    MeasureConfig(  # Which checks them.
+    measured = MeasureConfig(  # Which checks them.
         model_dir=os.fspath(model_dir),
+        checkpoint=checkpoint or 'latest',
         split=split,
         corpus=corpus,
         encoding=encoding,
         batch_size=batch_size,
+        ngram=ngram,
+        weights=None if weights is None else tuple(weights),
     )
-    model, vocabulary = model_dirs.load_model(model_dir, checkpoint)
-    config = _settings(model_dir, corpus, encoding)
-    text = Corpus.from_config(config, vocabulary=vocabulary)
-    part = 'train' if corpus else split or 'valid'
+    model, vocabulary = load_mixture(
+        measured.model_dirs, checkpoint, ngram=ngram, weights=weights
+    )
+    return measure_model(model, vocabulary, measured)
+
+
+def measure_model(
+    model: Any, vocabulary: Vocabulary, settings: MeasureConfig
+) -> Metrics:
+    """Measures a model that is loaded already.
+
+    Args:
+        model: As for `Evaluator`.
+        vocabulary: Its vocabulary.
+        settings: The run whose text is measured, and the arguments of
+            `measure`.
+
+    Returns:
+        As from `measure`.
+
+    Raises:
+        FileNotFoundError, ValueError: As from `measure`.
+    """
+    model_dir, corpus = settings.model_dirs[0], settings.corpus
+    config = _settings(model_dir, corpus, settings.encoding)
+    text, _ = held_out.load(config, vocabulary=vocabulary)
+    part = 'train' if corpus else settings.split or 'valid'
     ids = getattr(text, part)
     if len(ids) < 2:
         raise ValueError(
             f'There are {len(ids)} characters to measure, but it takes 2 to '
             'predict one from the other. Give another `split` or `corpus`.'
         )
-    if corpus is None:
-        record = model_dirs.load_record(model_dir, checkpoint)
+    for run in () if corpus else settings.model_dirs:
+        record = model_dirs.load_record(run, settings.checkpoint)
         if record.text not in (None, text.digest()):
             raise ValueError(
                 f"The text '{text.source}', named by {model_dirs.RUN_FLAGS} in "
-                f"'{os.fspath(model_dir)}', is not the one that the model was "
+                f"'{model_dir}', is not the one that the model in '{run}' was "
                 'trained on. Give a `corpus` to measure another.'
             )
     evaluator = Evaluator(model)
@@ -82,7 +117,7 @@ def measure(
             text,
             part,
             seq_length=config.seq_length,
-            batch_size=batch_size,
+            batch_size=settings.batch_size,
             lines_per_batch=config.batch_size,
         )
     )
@@ -112,5 +147,6 @@ def _settings(model_dir, corpus, encoding) -> RunConfig:
         encoding=encoding or config.encoding,
         valid_fraction=0.0,
         test_fraction=0.0,
+        fit_fraction=0.0,
         early_stopping=0,
     )

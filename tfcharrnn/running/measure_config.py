@@ -5,16 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 from tfcharrnn import fields
+from tfcharrnn.running.mixture_config import MixtureConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MeasureConfig(fields.Settings):
+class MeasureConfig(MixtureConfig):
     """What is measured; see `running.measure`."""
 
-    model_dir: str = fields.text('', 'The run to measure. Required.')
-    checkpoint: str = fields.text(
-        'latest', 'latest, best (on validation), or the path of a checkpoint.'
-    )
     corpus: str | None = fields.text(
         None,
         'Another text, all of it, read as in training: as lines, CSV or '
@@ -37,8 +34,6 @@ class MeasureConfig(fields.Settings):
 
     def check_together(self) -> None:
         """Refuses settings that contradict each other."""
-        if not self.model_dir:
-            raise ValueError('Give the `model_dir` of a trained model.')
         if self.split and self.corpus:
             raise ValueError(
                 'Give the `split` of the text of the run, or another text as '
@@ -48,3 +43,4 @@ class MeasureConfig(fields.Settings):
             raise ValueError(
                 '`encoding` is that of another text: give its `corpus`, too.'
             )
+        super().check_together()

@@ -23,7 +23,7 @@ from tfcharrnn.nn.char_rnn import CharRNN
 from tfcharrnn.running import devices, identity, signals
 from tfcharrnn.running.rollback import Rollback
 from tfcharrnn.running.settling import settle, settled_precision
-from tfcharrnn.text.corpus import Corpus
+from tfcharrnn.text import held_out
 from tfcharrnn.training import callbacks as events
 from tfcharrnn.training import model_dir as model_dirs
 from tfcharrnn.training import transfer
@@ -104,7 +104,7 @@ class Run:
             tf.config.experimental.enable_op_determinism()
         self.strategy = devices.make_strategy(config.strategy)
         self.is_chief = devices.is_chief(self.strategy)
-        self.corpus = Corpus.from_config(
+        self.corpus, _ = held_out.load(
             config, characters=curricula.characters(config), report=report
         )
         self.stages = curricula.make(config, self.corpus)

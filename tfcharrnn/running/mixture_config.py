@@ -1,0 +1,69 @@
+"""Which models are mixed; no TensorFlow is needed."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+from tfcharrnn import fields
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MixtureConfig(fields.Settings):
+    """A trained model, or several in a mixture; see `running.mixing`.
+
+    >>> MixtureConfig(model_dir='runs/a,runs/b').model_dirs
+    ['runs/a', 'runs/b']
+    """
+
+    model_dir: str = fields.text(
+        '',
+        'The run; or several, separated by commas, whose probabilities are '
+        'averaged. Required.',
+    )
+    checkpoint: str = fields.text(
+        'latest', 'latest, best (on validation), or the path of a checkpoint.'
+    )
+    ngram: int | None = fields.whole(
+        None,
+        'Averages the probabilities with those of a model that has counted '
+        'the n-grams of the training text, of up to so many characters, such '
+        'as 7.',
+        low=2,
+        high=20,
+    )
+    weights: tuple[float, ...] | None = fields.numbers(
+        None,
+        'The weights of the models in an average, that of the n-grams last. '
+        'By default, they and a temperature are fitted on training text; see '
+        '--fit_fraction of tfcharrnn.train.',
+    )
+
+    @property
+    def model_dirs(self) -> list[str]:
+        """The directories of the runs."""
+        if os.path.isdir(self.model_dir):  # Its name may have a comma.
+            return [self.model_dir]
+        return self.model_dir.split(',')
+
+    def check_together(self) -> None:
+        """Refuses settings that contradict each other."""
+        if not self.model_dir or not all(self.model_dirs):
+            raise ValueError('Give the `model_dir` of a trained model.')
+        count = len(self.model_dirs) + (self.ngram is not None)
+        if self.weights is not None and len(self.weights) != count:
+            raise ValueError(
+                f'`weights` are {len(self.weights)} numbers, but there are '
+                f'{count} models. Give one for each, that of the n-grams last.'
+            )
+        if self.weights is not None and not any(self.weights):
+            raise ValueError(
+                '`weights` are all 0, but at least one must be above.'
+            )
+        paths = self.checkpoint not in ('latest', 'best')
+        if paths and len(self.model_dirs) > 1:
+            raise ValueError(
+                f'`checkpoint` is {self.checkpoint!r}, but there are '
+                f'{len(self.model_dirs)} runs: give latest or best.'
+            )
+        super().check_together()
