@@ -23,6 +23,13 @@ Several models predict better than one, and n-grams of the training text help:
   python -m tfcharrnn.evaluate --model_dir=runs/a,runs/b --ngram=7
 
 averages their probabilities, and says on standard error with which weights.
+
+A model that goes on learning while it reads predicts a new text better still:
+--dynamic adds
+
+dynamic_loss   the loss if each 64 characters are learned after they were scored
+               (arXiv 1709.07432). n-grams are counted on. Afterwards the model
+               is as before.
 """
 
 from __future__ import annotations
@@ -52,7 +59,8 @@ def main() -> None:
         ngram=config.ngram,
         weights=config.weights,
     )
-    metrics = measure_model(model, vocabulary, config)
+    bar = commands.ProgressBar('Reading and learning')
+    metrics = measure_model(model, vocabulary, config, report=bar)
     if isinstance(model, Mixture):
         sys.stderr.write(f'{mixing.describe(model, config.model_dirs)}\n')
     # JSON has no infinity, such as the perplexity of a very bad model.

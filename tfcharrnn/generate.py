@@ -17,6 +17,9 @@ while it is being written. Messages go to standard error. For example:
     python -m tfcharrnn.generate --model_dir=runs/bard --checkpoint=best \
         --stop='\n' --num_samples=10
 
+  As a new play, whose names the model has never seen:
+    python -m tfcharrnn.generate --model_dir=runs/bard --adapt_to=tempest.txt
+
   With the average of two models and of the n-grams of their text:
     python -m tfcharrnn.generate --model_dir=runs/a,runs/b --ngram=7
 
@@ -55,6 +58,11 @@ class GenerateConfig(MixtureConfig):
         'faster and almost as exact (needs LiteRT); or in int8 where that can '
         'be had. With auto, standard error says which it was.',
         ('float32', 'int8', 'auto'),
+    )
+    adapt_to: str | None = fields.text(
+        None,
+        'A text that the model learns from before it writes, such as letters '
+        'of one author. The model in --model_dir stays as it is.',
     )
     length: int = fields.whole(
         500, 'How many characters to write after the prompt, at most.', low=0
@@ -115,7 +123,7 @@ def main() -> None:
     startup.import_tensorflow()
     from tfcharrnn.generation.generator import Generator
     from tfcharrnn.nn.mixture import Mixture
-    from tfcharrnn.running import mixing
+    from tfcharrnn.running import adapting, mixing
 
     model, vocabulary = mixing.load_mixture(
         config.model_dirs,
@@ -123,6 +131,19 @@ def main() -> None:
         ngram=config.ngram,
         weights=config.weights,
     )
+    if config.adapt_to is not None:
+        bar = commands.ProgressBar(f'Learning from {config.adapt_to}')
+        loss = adapting.adapt(
+            model,
+            vocabulary,
+            config.adapt_to,
+            model_dir=config.model_dirs[0],
+            report=bar,
+        )
+        sys.stderr.write(
+            f"Learned from '{config.adapt_to}': {loss:.3f} nats per "
+            f'{vocabulary.unit} as it was read.\n'
+        )
     generator = Generator(model, vocabulary, precision=config.precision)
     for temperature in config.temperature:
         texts = _write(generator, config, prompt, temperature, seed)

@@ -105,7 +105,7 @@ class Mixture(tf.Module):
             member(inputs, before)
             for member, before in zip(self.members, state, strict=True)
         ]
-        return self._mix(pairs)
+        return self.mix(pairs)
 
     def step_weights(self) -> tuple:
         """Returns the members' weights, made ready for many calls of `step`."""
@@ -132,10 +132,19 @@ class Mixture(tf.Module):
                 self.members, state, ready, strict=True
             )
         ]
-        return self._mix(pairs)
+        return self.mix(pairs)
 
-    def _mix(self, pairs):
-        """Averages (logits, state) of all members."""
+    def mix(
+        self, pairs: Sequence[tuple[tf.Tensor, Any]]
+    ) -> tuple[tf.Tensor, tuple]:
+        """Averages what the members have predicted.
+
+        Args:
+            pairs: The logits and the next state of each member.
+
+        Returns:
+            The log-probabilities, of the shape of the logits, and the states.
+        """
         scores = tf.stack(
             [
                 tf.nn.log_softmax(logits / temperature) + log_weight

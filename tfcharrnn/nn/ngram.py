@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -22,10 +22,10 @@ class _Level(NamedTuple):
     An n-gram is a node of a tree; its parent lacks the last character.
     """
 
-    keys: np.ndarray  # [G] int64, parent * V + last character
-    shares: np.ndarray  # [G] float32, what its parent gives to it
-    starts: np.ndarray  # [P + 1] int64, the first child of each parent
-    rests: np.ndarray  # [P] float32, what the parent leaves to shorter ones
+    keys: Any  # [G] int64, parent * V + last character
+    shares: Any  # [G] float32, what its parent gives to it
+    starts: Any  # [P + 1] int64, the first child of each parent
+    rests: Any  # [P] float32, what the parent leaves to shorter ones
 
 
 class NGram(tf.Module):
@@ -78,12 +78,38 @@ class NGram(tf.Module):
                 f'The text has {len(ids)} characters, too few to count n-grams '
                 f'of {self.order}. Give a longer text, or a smaller order.'
             )
-        levels = _count(np.asarray(ids, np.int64), self.vocab_size, self.order)
         # In variables, or the graph of a step would hold copies of them.
-        self._levels = [
-            _Level(*(tf.Variable(table, trainable=False) for table in level))
-            for level in levels
-        ]
+        self._ids = _table(np.asarray(ids, np.int32))
+        self._levels = [_Level(*map(_table, level)) for level in self._count()]
+
+    @property
+    def num_counted(self) -> int:
+        """How many characters were counted."""
+        return int(tf.size(self._ids))
+
+    def count(self, ids: np.ndarray) -> None:
+        """Counts more text, as if it followed the text so far.
+
+            >>> model = NGram(np.array([0, 1, 2] * 9), vocab_size=3, order=2)
+            >>> model.count(np.array([0, 2] * 50))
+            >>> logits, _ = model.step(tf.constant([0]), model.initial_state(1))
+            >>> print(np.exp(logits[0]).round(2))
+            [0.02 0.17 0.82]
+
+        It takes as long as counting all of it. `variables` hold all that was
+        counted: to forget the new text, assign what they held before.
+
+        Args:
+            ids: [N] integers below V.
+        """
+        self._ids.assign(np.concatenate([self._ids.numpy(), ids]))
+        for tables, level in zip(self._levels, self._count(), strict=True):
+            for table, value in zip(tables, level, strict=True):
+                table.assign(value)
+
+    def _count(self):
+        ids = self._ids.numpy().astype(np.int64)
+        return _count(ids, self.vocab_size, self.order)
 
     def initial_state(self, batch_size: int | tf.Tensor) -> tf.Tensor:
         """Returns the characters before a text: [B, order - 1], all -1."""
@@ -136,7 +162,7 @@ class NGram(tf.Module):
         for level in self._levels[:-1]:
             keys = before * self.vocab_size + wide
             place = tf.searchsorted(level.keys, tf.reshape(keys, [-1]))
-            place = tf.minimum(place, level.keys.shape[0] - 1)
+            place = tf.minimum(place, tf.size(level.keys) - 1)
             found = tf.reshape(tf.gather(level.keys, place), tf.shape(keys))
             is_seen = (found == keys) & (before >= 0) & (wide >= 0)
             place = tf.cast(tf.reshape(place, tf.shape(keys)), tf.int64)
@@ -162,6 +188,12 @@ class NGram(tf.Module):
                 probabilities * rest[:, tf.newaxis], where, shares
             )
         return probabilities
+
+
+def _table(values):
+    """Returns a variable that may change its length."""
+    shape = [None] * np.ndim(values)
+    return tf.Variable(values, trainable=False, shape=shape)
 
 
 def _count(ids, vocab_size, order):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfcharrnn import data
-from tfcharrnn.config import RunConfig
+from tfcharrnn.running import texts
 from tfcharrnn.running.measure_config import MeasureConfig
 from tfcharrnn.running.mixing import load_mixture
 from tfcharrnn.text import held_out
 from tfcharrnn.text.vocabulary import Vocabulary
 from tfcharrnn.training import model_dir as model_dirs
+from tfcharrnn.training.adaptation import SEGMENT, Adaptation, restored
 from tfcharrnn.training.evaluator import Evaluator
 from tfcharrnn.training.metrics import Metrics
 
@@ -30,6 +31,7 @@ def measure(
     batch_size: int | None = None,
     ngram: int | None = None,
     weights: Sequence[float] | None = None,
+    dynamic: bool = False,
 ) -> Metrics:
     """Measures a trained model on a part of its text, or on another text.
 
@@ -46,6 +48,8 @@ def measure(
             as in training.
         ngram: As for `load_mixture`.
         weights: As for `load_mixture`.
+        dynamic: Whether to measure 'dynamic_loss', too: the loss while the
+            model learns from what it has read; see `Adaptation`.
 
     Returns:
         As from `Evaluator.evaluate`, with the state carried on, in strips that
@@ -69,6 +73,7 @@ def measure(
         batch_size=batch_size,
         ngram=ngram,
         weights=None if weights is None else tuple(weights),
+        dynamic=dynamic,
     )
     model, vocabulary = load_mixture(
         measured.model_dirs, checkpoint, ngram=ngram, weights=weights
@@ -77,15 +82,21 @@ def measure(
 
 
 def measure_model(
-    model: Any, vocabulary: Vocabulary, settings: MeasureConfig
+    model: Any,
+    vocabulary: Vocabulary,
+    settings: MeasureConfig,
+    *,
+    report: Callable[[float], None] | None = None,
 ) -> Metrics:
     """Measures a model that is loaded already.
 
     Args:
-        model: As for `Evaluator`.
+        model: As for `Evaluator`. It is the same afterwards.
         vocabulary: Its vocabulary.
         settings: The run whose text is measured, and the arguments of
             `measure`.
+        report: Called with the share that is done of the dynamic evaluation,
+            which takes long.
 
     Returns:
         As from `measure`.
@@ -94,7 +105,7 @@ def measure_model(
         FileNotFoundError, ValueError: As from `measure`.
     """
     model_dir, corpus = settings.model_dirs[0], settings.corpus
-    config = _settings(model_dir, corpus, settings.encoding)
+    config = texts.settings(model_dir, corpus, settings.encoding)
     text, _ = held_out.load(config, vocabulary=vocabulary)
     part = 'train' if corpus else settings.split or 'valid'
     ids = getattr(text, part)
@@ -125,28 +136,11 @@ def measure_model(
         # Each character once: what the mean over random windows tends to.
         windows = data.sequences(ids, WINDOW, batch_size=32, shuffle=True)
         metrics['window_loss'] = evaluator.evaluate(windows)['loss']
+    if settings.dynamic:
+        training = texts.training_batches(model_dir, vocabulary)
+        with restored(model):
+            adaptation = Adaptation(model, training)
+            segments = texts.segments(text, part, SEGMENT)
+            dynamic = adaptation.read(segments, report=report)
+        metrics['dynamic_loss'] = dynamic['loss']
     return metrics
-
-
-def _settings(model_dir, corpus, encoding) -> RunConfig:
-    """Returns the settings of the run, which say what the text is."""
-    if model_dirs.has_settings(model_dir):
-        config = model_dirs.read_settings(model_dir)
-    elif corpus is None:
-        path = os.path.join(model_dir, model_dirs.RUN_FLAGS)
-        raise FileNotFoundError(
-            f"'{path}' is missing, which says what text the model was trained "
-            'on. Give a `corpus`.'
-        )
-    else:
-        config = RunConfig()
-    if corpus is None:
-        return config
-    return config.replace(
-        corpus=corpus,
-        encoding=encoding or config.encoding,
-        valid_fraction=0.0,
-        test_fraction=0.0,
-        fit_fraction=0.0,
-        early_stopping=0,
-    )

@@ -31,6 +31,11 @@ class MeasureConfig(MixtureConfig):
         'Strips of the text that are read at once; 1 for the text in one go. '
         'Default: as in training.',
     )
+    dynamic: bool = fields.switch(
+        False,
+        'Prints dynamic_loss, too: the text is read once more, and the model '
+        'learns each 64 characters after they were scored.',
+    )
 
     def check_together(self) -> None:
         """Refuses settings that contradict each other."""

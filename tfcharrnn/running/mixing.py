@@ -13,6 +13,7 @@ from absl import logging
 from tfcharrnn import data
 from tfcharrnn.nn.mixture import Mixture
 from tfcharrnn.nn.ngram import NGram
+from tfcharrnn.running import texts
 from tfcharrnn.running.mixture_config import MixtureConfig
 from tfcharrnn.text import held_out
 from tfcharrnn.text.corpus import Corpus
@@ -162,7 +163,7 @@ def describe(mixture: Mixture, runs: Sequence[str]) -> str:
 
 def _training_text(runs, checkpoint, vocabulary) -> tuple[Corpus, np.ndarray]:
     """Returns the corpus of the runs, and the end of its training part."""
-    config = model_dirs.read_settings(runs[0])
+    config = texts.settings(runs[0])
     corpus, rest = held_out.load(config, vocabulary=vocabulary)
     for run in runs:
         record = model_dirs.load_record(run, checkpoint)
