@@ -67,7 +67,8 @@ class EvaluateTest(parameterized.TestCase):
         self.assertEqual(status, 0)
         self.assertEqual(out.count('\n'), 1)
         metrics = json.loads(out, parse_constant=self.fail)
-        self.assertCountEqual({*metrics} - {'window_loss'}, NAMES)
+        others = {'window_loss', 'dynamic_loss'}
+        self.assertCountEqual({*metrics} - others, NAMES)
         return metrics
 
     def expect(self, ids, batch_size, checkpoint=None):
@@ -156,9 +157,32 @@ class EvaluateTest(parameterized.TestCase):
             self.expect(self.encode('to be'), batch_size=1),
         )
 
+    def test_the_dynamic_loss_stands_beside_the_loss(self):
+        plain = self.measure()
+        progress = r'Reading and learning: 100% \| 0:00:00 left\n'
+        dynamic = self.measure('--dynamic', warning=progress)
+        self.assertLess(dynamic.pop('dynamic_loss'), plain['loss'])
+        self.assertEqual(dynamic, plain)
+
+    def test_a_mixture_says_how_it_is_weighted(self):
+        said = r'Weights: 0\.250 bard, 0\.750 3-grams; temperature 1\.00\.\n'
+        flags = '--ngram=3', '--weights=1,3'
+        metrics = self.measure(*flags, warning=said)
+        self.assertEqual(
+            metrics, tfcharrnn.measure('bard', ngram=3, weights=[1, 3])
+        )
+
+    def test_several_runs_are_averaged(self):
+        status, out, _ = run(evaluate, '--model_dir=bard,bard', '--weights=1,1')
+        self.assertEqual(status, 0)
+        metrics = json.loads(out)
+        self.assertAlmostEqual(metrics['loss'], self.measure()['loss'], 5)
+
     def test_changes_nothing(self):
         before = contents('.')
         self.measure('--split=train')
+        flags = '--dynamic', '--ngram=3', '--weights=1,1'
+        self.measure(*flags, warning=r'[^\0]*')
         self.assertEqual(contents('.'), before)
 
     def test_a_model_without_run_flags_measures_what_it_is_given(self):
@@ -195,6 +219,12 @@ class EvaluateTest(parameterized.TestCase):
         ('--model_dir=bard --split=all', 'all'),
         ('--model_dir=bard --split=train --corpus=play.txt', 'not both'),
         ('--model_dir=bard --batch_size=0', 'batch_size'),
+        ('--model_dir=bard, --ngram=3', 'Give the `model_dir`'),
+        ('--model_dir=bard --ngram=1', '`ngram` is 1'),
+        ('--model_dir=bard --weights=1,2', 'are 2 numbers, but there are 1'),
+        ('--model_dir=bard --weights=0', 'all 0'),
+        ('--model_dir=bard --weights=a', '`weights` is .a.'),
+        ('--model_dir=a,b --checkpoint=a/ckpt-1', 'but there are 2 runs'),
         ('--model_dir=bard --encoding=utf-16', 'give its `corpus`'),
         ('--model_dir=bard --rnn_units=8', 'rnn_units'),
         ('--model_dir=bard play.txt', "'play.txt'"),

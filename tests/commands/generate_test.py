@@ -14,6 +14,7 @@ from absl.testing import parameterized
 import tfcharrnn
 from tfcharrnn import generate
 from tfcharrnn.generation import conversion
+from tfcharrnn.running.adapting import adapt
 
 CHARS = '\n\t\\ abcdné'
 ROOT = pathlib.Path(tfcharrnn.__file__).parent.parent
@@ -166,6 +167,41 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
                     f'sample {number} of 2 -----\n{text}\n'
                 )
         self.assertEqual((status, out, err), (0, expected, ''))
+
+    def test_a_mixture_writes_and_says_how_it_is_weighted(self):
+        runs = f'{self.model_dir},{self.model_dir}'
+        status, text, err = run(
+            *(f'--model_dir={runs}', '--weights=1,3', f'--length={LENGTH}'),
+            *('--prompt=bad ', '--seed=1', '--precision=float32'),
+        )
+        model = self.generator.model
+        mixture = tfcharrnn.Mixture([model, model], [1, 3])
+        generator = tfcharrnn.Generator(mixture, self.generator.vocabulary)
+        expected = generator.generate('bad ', LENGTH, seed=1)
+        self.assertEqual((status, text), (0, expected + '\n'))
+        self.assertRegex(err, r'\AWeights: 0\.250 .*, 0\.750 .*\.\n\Z')
+
+    def test_a_model_adapts_to_a_text_and_its_run_stays_as_it_is(self):
+        folder, _ = running_commands.finished()
+        flags = '--model_dir=bard', '--length=40', '--seed=1'
+        flags = *flags, '--precision=float32'
+        with running_commands.in_folder(folder):
+            path = pathlib.Path(self.get_temp_dir(), 'new.txt')
+            path.write_text('brown fox ' * 80)
+            before = running_commands.contents('bard')
+            plain = run(*flags)
+            status, text, err = run(*flags, f'--adapt_to={path}')
+            self.assertEqual(running_commands.contents('bard'), before)
+            self.assertEqual(run(*flags), plain)
+            missing = run(*flags, '--adapt_to=none.txt')
+            model, vocabulary = tfcharrnn.load_model('bard')
+            adapt(model, vocabulary, str(path), model_dir='bard')
+        generator = tfcharrnn.Generator(model, vocabulary)
+        expected = generator.generate('', 40, seed=1)
+        self.assertEqual((status, text), (0, expected + '\n'))
+        self.assertRegex(err, r"Learned from '.*': \d\.\d+ nats per character")
+        self.assertEqual(missing[0], 1)
+        self.assertRegex(missing[2], r'\AError: .*none\.txt.*\n\Z')
 
     def test_auto_writes_with_int8_weights_and_says_so(self):
         status, text, err = self.run_here('--precision=auto')

@@ -29,8 +29,7 @@ from tfcharrnn.curricula.grammar import Expression
 from tfcharrnn.curricula.stages import Stage
 from tfcharrnn.data import Batches
 from tfcharrnn.fields import SettingError
-from tfcharrnn.text import sources
-from tfcharrnn.text import held_out
+from tfcharrnn.text import held_out, sources
 from tfcharrnn.text.corpus import Corpus
 from tfcharrnn.training import schedules
 from tfcharrnn.training.schedules import Schedule

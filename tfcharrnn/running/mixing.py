@@ -88,6 +88,7 @@ def load_mixture(
         return Mixture(members, weights), vocabulary
     corpus, rest = _training_text(runs, checkpoint, vocabulary)
     if weights is None:
+        corpus, rest = _split(corpus, rest)
         fitted = members
         if ngram is not None:
             fitted = [*members, _count(corpus.train, vocabulary, ngram)]
@@ -174,6 +175,11 @@ def _training_text(runs, checkpoint, vocabulary) -> tuple[Corpus, np.ndarray]:
                 'Mix models of one text and split; or give `weights`, and no '
                 '`ngram`.'
             )
+    return corpus, rest
+
+
+def _split(corpus, rest):
+    """Returns the text before the one to fit on, and that one."""
     if len(rest):
         return corpus, rest
     logging.warning(
