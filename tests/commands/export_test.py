@@ -15,7 +15,7 @@ from tfcharrnn.exporting import formats
 
 BARD = '--model_dir=bard'
 # A format, and what is missing where its package is not installed.
-PACKAGES = {'safetensors': 'safetensors'}
+PACKAGES = {'safetensors': 'safetensors', 'onnx': 'onnx'}
 
 
 class ExportTest(parameterized.TestCase):

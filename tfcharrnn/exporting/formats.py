@@ -45,6 +45,11 @@ FORMATS = {
         'saved_model',
         '',
     ),
+    'onnx': Format(
+        'a graph of logits and next state, for steps and sequences',
+        'onnx_graph',
+        '.onnx',
+    ),
     'safetensors': Format(
         'weights with the names and gate order of PyTorch, and the settings '
         'and vocabulary as metadata',
