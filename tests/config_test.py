@@ -224,7 +224,7 @@ class DigestTest(parameterized.TestCase):
         }  # fmt: skip
         values = {'strategy': 'mirrored', 'on_nonfinite': 'rollback'}
         value = values.get(name, others.get(type(default_of(name)), 7))
-        value = 'other' if name == 'model_dir' else value
+        value = {'model_dir': 'other', 'tracker': 'wandb'}.get(name, value)
         other = RunConfig(**{name: value})
         self.assertNotEqual(other, RunConfig())
         self.assertEqual(other.digest(), RunConfig().digest())
@@ -244,6 +244,7 @@ class DigestTest(parameterized.TestCase):
 
 # Each makes another run.
 CHANGES = [
+    {'init_from': 'runs/bard'},
     *({name: not default_of(name)} for name in those_of('bool')
       if not SETTINGS[name][0].may_change
       and name not in ('residual', 'control')),

@@ -28,6 +28,7 @@ from tfcharrnn.kinds import (
     LESSONS,
     LR_SCHEDULES,
     OPTIMIZERS,
+    TRACKERS,
 )
 from tfcharrnn.rates import Dropout
 
@@ -382,6 +383,12 @@ number from 1 up.
     )
     temperatures: tuple[float, ...] = numbers(
         (0.5, 0.8, 1.0), 'Temperatures of the samples.', may_change=True
+    )
+    tracker: str | None = word(
+        None,
+        'Sends settings and metrics there, too, if the package is installed.',
+        TRACKERS,
+        may_change=True,
     )
     strategy: str = word(
         'none',

@@ -44,3 +44,6 @@ LESSONS = 'lessons.py:function,name=value (a file of yours)'
 HAVE_BETA_2 = 'adam', 'adamw', 'nadam'
 # Any other is a schedule of values.
 LR_SCHEDULES = 'constant', 'linear', 'cosine'
+
+# The packages that a run can be tracked with.
+TRACKERS = ('wandb', 'trackio', 'mlflow')

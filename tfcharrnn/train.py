@@ -62,8 +62,7 @@ def _train(run):
 
     unit = run.corpus.vocabulary.unit
     progress = callbacks.Progress(run.steps, unit=unit)
-    with contextlib.closing(progress):
-        outcome = run.train(progress=progress)
+    outcome = run.train(progress=progress)
     if outcome.checkpoint is None:
         print(f'Nothing is left to do. {outcome.reason}')
         return

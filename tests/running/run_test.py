@@ -227,6 +227,55 @@ def _stop(trainer, _):
     trainer.stop_training = True
 
 
+class Noting:
+    """A callback that notes how it is called."""
+
+    def __init__(self):
+        self.calls = []
+
+    def begin(self, trainer, config):
+        self.calls.append((trainer.step, config['rnn_units']))
+
+    def __call__(self, trainer, metrics):
+        self.calls.append(trainer.step)
+
+    def close(self):
+        self.calls.append('closed')
+
+
+class BeginAndCloseTest(RunTest):
+    def test_callbacks_are_begun_and_closed(self):
+        noting = Noting()
+        make(steps=4).train([callbacks.every(2, noting)])
+        self.assertEqual(noting.calls, [(0, 4), 2, 4, 'closed'])
+        # Nothing is left to do, so nothing begins.
+        make(steps=4).train([noting])
+        self.assertLen(noting.calls, 4)
+
+    def test_callbacks_are_closed_after_an_exception(self):
+        def fail(trainer, _):
+            raise KeyError('A mistake.')
+
+        progress = mock.Mock(spec=callbacks.Progress)
+        noting = Noting()
+        with self.assertRaises(KeyError):
+            make(steps=4).train([noting, fail], progress=progress)
+        self.assertEqual(
+            (noting.calls[0], noting.calls[-1]), ((0, 4), 'closed')
+        )
+        progress.close.assert_called_once()
+
+    def test_a_tracker_is_a_setting(self):
+        tracker = Noting()
+        with mock.patch(
+            'tfcharrnn.training.trackers.make', return_value=tracker
+        ) as make_tracker:
+            make(steps=20, tracker='trackio').train()
+        make_tracker.assert_called_once_with('trackio', name='bard')
+        self.assertEqual(tracker.calls, [(0, 4), 10, 20, 'closed'])
+        settle({'model_dir': 'bard', 'tracker': 'mlflow'})  # It may change.
+
+
 class OpenedTest(RunTest):
     def test_shows_where_a_run_stands_and_changes_nothing(self):
         self.copy_finished()

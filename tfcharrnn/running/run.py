@@ -26,7 +26,7 @@ from tfcharrnn.running.settling import settle, settled_precision
 from tfcharrnn.text import held_out
 from tfcharrnn.training import callbacks as events
 from tfcharrnn.training import model_dir as model_dirs
-from tfcharrnn.training import transfer
+from tfcharrnn.training import trackers, transfer
 from tfcharrnn.training.checkpointer import Checkpointer
 from tfcharrnn.training.metrics import Metrics
 from tfcharrnn.training.optimizers import make_optimizer, read_schedule
@@ -130,6 +130,10 @@ class Run:
             self.model = _make_model(config, len(vocabulary))
             self.trainer = self._make_trainer()
         self.transfer = self._init_from()
+        self._tracker = None
+        if config.tracker and self.is_chief:
+            name = config.folder.name
+            self._tracker = trackers.make(config.tracker, name=name)
         self.restored: str | None = None
         self._checkpointer: Checkpointer | None = None
 
@@ -199,9 +203,10 @@ class Run:
         """Trains until all is done, or a callback or a signal stops it; saves.
 
         Args:
-            callbacks: As for `Trainer.train`, besides those of the run.
+            callbacks: As for `Trainer.train`, besides those of the run. Their
+                `begin` and `close`, if any, are called as by `callbacks.begun`.
             progress: Called after each loop of steps, and with the metrics of
-                each validation, such as `callbacks.Progress`.
+                each validation, such as `callbacks.Progress`; it is closed.
 
         Returns:
             How it ended.
@@ -266,7 +271,12 @@ class Run:
         periodic = self._periodic(progress)
         calls = [*([progress] if progress else []), *callbacks]
         calls += [events.every(*each) for each in periodic]
-        with signals.noted() as caught:
+        settings = self.config.values()
+        settings = {k: v for k, v in settings.items() if v is not None}
+        with (
+            events.begun(calls, trainer, settings),
+            signals.noted() as caught,
+        ):
 
             def stop_if_caught(trainer, _):
                 trainer.stop_training |= bool(caught)
@@ -316,9 +326,8 @@ class Run:
                 stopping = events.EarlyStopping(config.early_stopping)
                 result.append((evaluated, stopping))
         json_lines = events.JsonLines(folder / model_dirs.METRICS)
-        result += [(reported, each) for each in (json_lines, progress) if each]
-        if tensorboard is not None:
-            result.append((reported, tensorboard))
+        others = json_lines, progress, tensorboard, self._tracker
+        result += [(reported, each) for each in others if each is not None]
         sample = Sample(
             self.corpus.vocabulary,
             folder / model_dirs.SAMPLES,

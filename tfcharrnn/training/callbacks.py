@@ -10,16 +10,20 @@
 A callback is any function of (trainer, metrics). Callbacks are called in order
 and share the metrics of a step, so one can use what an earlier one added. A
 callback keeps what must survive a restart in `trainer.record.notes`; put it
-before the checkpointer.
+before the checkpointer. An object may also have `begin(trainer, config)` and
+`close()`, which `Run` calls once each; around `Trainer.train`, `begun` does.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import math
 import os
 import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -28,6 +32,8 @@ from tfcharrnn.data import Dataset
 from tfcharrnn.training.metrics import Metrics
 from tfcharrnn.training.progress import Progress as Progress
 from tfcharrnn.training.record import Waiting
+from tfcharrnn.training.trackers import MLflow as MLflow
+from tfcharrnn.training.trackers import Tracker as Tracker
 from tfcharrnn.training.trainer import Callback, Trainer
 
 
@@ -42,6 +48,7 @@ class every:
 
     Attributes:
         call_every: The period; a `Trainer` looks for this attribute.
+        callback: What is called.
     """
 
     def __init__(self, steps: int, callback: Callback):
@@ -55,11 +62,39 @@ class every:
             ValueError: If `steps` is not a whole number above 0.
         """
         self.call_every = checks.whole_number('steps', steps)
-        self._callback = callback
+        self.callback = callback
 
     def __call__(self, trainer: Trainer, metrics: Metrics) -> None:
         """Calls the callback; the trainer decides when."""
-        self._callback(trainer, metrics)
+        self.callback(trainer, metrics)
+
+
+@contextlib.contextmanager
+def begun(
+    callbacks: Iterable[Callback], trainer: Trainer, config: Mapping[str, Any]
+) -> Iterator[None]:
+    """Begins callbacks, and closes them at the end of a `with` block.
+
+        with begun(callbacks, trainer, config):
+            trainer.train(train, steps, callbacks)
+
+    `begin(trainer, config)` and `close()` are optional. Each is called once,
+    `close` also after an exception, the last one first.
+
+    Args:
+        callbacks: Those that have these methods, and others.
+        trainer: The trainer.
+        config: The settings of the run, by name.
+    """
+    parts = (getattr(each, 'callback', each) for each in callbacks)
+    with contextlib.ExitStack() as stack:
+        # The same one may be called at several periods.
+        for part in {id(part): part for part in parts}.values():
+            if hasattr(part, 'begin'):
+                part.begin(trainer, config)
+            if hasattr(part, 'close'):
+                stack.callback(part.close)
+        yield
 
 
 class Evaluate:
@@ -165,7 +200,7 @@ class JsonLines:
 
 
 class TensorBoard:
-    """Writes the metrics as TensorBoard events.
+    """Writes the metrics as TensorBoard events, and the settings as HParams.
 
     The metric 'valid_loss' becomes 'loss' in `log_dir/valid`, and 'loss' stays
     'loss' in `log_dir/train`: one chart, two curves.
@@ -185,6 +220,19 @@ class TensorBoard:
         self._log_dir = os.fspath(log_dir)
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
 
+    def begin(self, trainer: Trainer, config: Mapping[str, Any]) -> None:
+        """Writes the settings, for the tab HParams."""
+        del trainer
+        from tensorboard.plugins.hparams import api
+
+        plain = bool, int, float, str
+        values = {
+            name: value if isinstance(value, plain) else str(value)
+            for name, value in config.items()
+        }
+        with self._writer('train').as_default():
+            api.hparams(values)
+
     def __call__(self, trainer: Trainer, metrics: Metrics) -> None:
         """Writes an event for each metric."""
         for name, value in metrics.items():
@@ -202,6 +250,11 @@ class TensorBoard:
             indented = ''.join(f'    {line}\n' for line in text.split('\n'))
             tf.summary.text(name, indented, trainer.step)
         self._writer('train').flush()
+
+    def close(self) -> None:
+        """Closes the files; what is written next goes to new ones."""
+        while self._writers:
+            self._writers.popitem()[1].close()
 
     def _writer(self, name):
         if name not in self._writers:
