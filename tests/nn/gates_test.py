@@ -279,6 +279,15 @@ class GatesTest(tf.test.TestCase, parameterized.TestCase):
         with mock.patch.object(cudnn, 'on_gpu', lambda _: True):
             self.assert_equal(solve(layers, given), expected, tf.bfloat16)
 
+    def test_gradients_of_biases_are_the_same_in_blocks_as_at_once(self):
+        layers = stack(gates.GRU, 1, 'embedded')
+        set_compute_dtype(layers, tf.bfloat16)
+        given = random_tensors(problem(layers, 'embedded', 5, 3))
+        whole = solve(layers, given)
+        with mock.patch.object(recurrence, '_SUMMED_ROWS', 7):
+            blocks = solve(layers, given)
+        tf.nest.map_structure(self.assertAllEqual, blocks, whole)
+
     @parameterized.parameters(*CELLS)
     def test_gradient_may_be_taken_twice(self, cell):
         cell = cell(FEATURES, UNITS)

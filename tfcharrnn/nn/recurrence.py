@@ -33,6 +33,9 @@ from tfcharrnn.nn import cudnn
 from tfcharrnn.nn.cells import State
 from tfcharrnn.nn.columns import Columns, product
 
+# So many rows of gradients are added up at a time.
+_SUMMED_ROWS = 512
+
 
 class Gated(Columns):
     """A cell whose `unroll` is fast: the contract of its gates.
@@ -244,7 +247,7 @@ def _recur(cell, projected, recurrent_kernel, bias, states):
             d_kernel = tf.matmul(
                 _flat(before), _flat(d_gates[-num_recurrent:]), transpose_b=True
             )
-            sums = tf.reduce_sum(tf.cast(_flat(d_gates), tf.float32), 1)
+            sums = _row_sums(_flat(d_gates))
             return (
                 d_gates[:num_inputs],
                 tf.cast(d_kernel, tf.float32),
@@ -260,6 +263,20 @@ def _recur(cell, projected, recurrent_kernel, bias, states):
 def _flat(sequence):
     """[N, T, B] as a matrix [N, T * B]."""
     return tf.reshape(sequence, [sequence.shape[0], -1])
+
+
+def _row_sums(matrix):
+    """Adds up the columns of a matrix, in float32: [N, C] to [N]."""
+    if matrix.dtype == tf.float32:
+        return tf.reduce_sum(matrix, 1)
+    sums = []
+    for first in range(0, matrix.shape[0], _SUMMED_ROWS):
+        rows = matrix[first : first + _SUMMED_ROWS]
+        # One block after the other: the rows of a block, in float32, stay in
+        # the cache, and their memory serves the next one.
+        with tf.control_dependencies(sums[-1:]):
+            sums.append(tf.reduce_sum(tf.cast(rows, tf.float32), 1))
+    return tf.concat(sums, 0)
 
 
 def _forward(cell, projected, kernel, bias, states):
