@@ -104,6 +104,7 @@ def _pieces(ids, starts, seq_length, batch_size, seed, last_only=False):
     scored = np.full(seq_length, not last_only)
     scored[-1] = True
 
+    @tf.autograph.experimental.do_not_convert
     def one_pass(pass_number, start):
         order = make_order(size, seed, pass_number)
 

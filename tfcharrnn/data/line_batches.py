@@ -150,6 +150,7 @@ def chosen_lines(
     cut = make_cutter(ids)
     starts, counts = to_tensor(starts), to_tensor(counts)
 
+    @tf.autograph.experimental.do_not_convert
     def one_pass(pass_number, start):
         def make_batch(index):
             line = choose(pass_number * length + index)
@@ -184,6 +185,7 @@ def _line_batches(ids, starts, counts, batch_size, seed):
         to_tensor, (starts, counts, longest, buckets)
     )
 
+    @tf.autograph.experimental.do_not_convert
     def one_pass(pass_number, start):
         batch_order = make_order(length, seed, 2 * pass_number)
         line_order = make_bucket_order(buckets, seed, 2 * pass_number + 1)

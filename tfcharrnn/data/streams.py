@@ -123,6 +123,7 @@ class Streams(Batches):
         """Returns the number of batches from a character of the rows on."""
         return math.ceil((self._counts[0] - num_read) / self.seq_length)
 
+    @tf.autograph.experimental.do_not_convert
     def _strips(self, pass_number, start, num_read=0):
         """Makes the batches of a pass from an index on, without an end."""
         early = self._early(pass_number)
