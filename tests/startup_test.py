@@ -7,6 +7,19 @@ from unittest import mock
 from tfcharrnn import startup
 
 LEVEL = 'TF_CPP_MIN_LOG_LEVEL'
+IMPORT = 'import os, tensorflow as tf, tfcharrnn\n'
+
+
+def python(code):
+    """Runs code in a process without threads that were set."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith('TF_NUM_')}
+    return subprocess.run(
+        [sys.executable, '-c', code],
+        env={**env, LEVEL: '3'},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 class StartupTest(unittest.TestCase):
@@ -19,13 +32,8 @@ class StartupTest(unittest.TestCase):
                 self.assertEqual(startup.is_quiet(), quiet)
 
     def test_the_import_prints_nothing(self):
-        done = subprocess.run(
-            [sys.executable, '-c']
-            + ['from tfcharrnn import startup; startup.import_tensorflow()'],
-            env={**os.environ, LEVEL: '3'},
-            capture_output=True,
-            text=True,
-            check=False,
+        done = python(
+            'from tfcharrnn import startup; startup.import_tensorflow()'
         )
         self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ''))
 
@@ -35,6 +43,27 @@ class StartupTest(unittest.TestCase):
             startup.set_threads()
             self.assertEqual(os.environ['TF_NUM_INTEROP_THREADS'], '7')
             self.assertGreater(int(os.environ['TF_NUM_INTRAOP_THREADS']), 0)
+
+    def test_threads_are_set_after_the_import_but_those_set_before_are_kept(
+        self,
+    ):
+        done = python(
+            IMPORT + 'tf.config.threading.set_inter_op_parallelism_threads(3)\n'
+            'os.sched_getaffinity = lambda pid: set(range(10))\n'
+            'tfcharrnn.set_threads()\n'
+            'tf.zeros(2)\n'
+            'tfcharrnn.set_threads()\n'
+            'print(tf.config.threading.get_intra_op_parallelism_threads())\n'
+            'print(tf.config.threading.get_inter_op_parallelism_threads())\n'
+        )
+        self.assertEqual(done.stdout.split(), ['5', '3'], done.stderr)
+
+    def test_threads_that_come_too_late_are_refused(self):
+        done = python(IMPORT + 'tf.zeros(2)\ntfcharrnn.set_threads()')
+        self.assertEqual(done.returncode, 1)
+        last = done.stderr.splitlines()[-1]
+        self.assertRegex(last, 'RuntimeError: TensorFlow has already started')
+        self.assertIn('right after the imports', last)
 
 
 if __name__ == '__main__':

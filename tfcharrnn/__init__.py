@@ -56,6 +56,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers
     from tfcharrnn.running.measure import measure as measure
     from tfcharrnn.running.mixing import load_mixture as load_mixture
     from tfcharrnn.running.run import Run as Run
+    from tfcharrnn.startup import set_threads as set_threads
     from tfcharrnn.text.corpus import Corpus as Corpus
     from tfcharrnn.text.vocabulary import Vocabulary as Vocabulary
     from tfcharrnn.text.words import WordVocabulary as WordVocabulary
@@ -107,6 +108,7 @@ _HOMES = {
     'load_mixture': 'running.mixing',
     'load_model': 'training.model_dir',
     'measure': 'running.measure',
+    'set_threads': 'startup',
 }
 __all__ = ['__version__', *_MODULES, *_HOMES]
 
