@@ -11,29 +11,65 @@ saves. All settings of a run are in MODEL_DIR/run.flags, so this repeats it:
 MODEL_DIR holds checkpoints, from which `python -m tfcharrnn.generate` writes
 text, metrics.jsonl, samples.txt, and events for TensorBoard where that is
 installed (tensorboard --logdir=runs).
+
+--members=2 trains two models side by side, which differ in their seeds, in
+MODEL_DIR/member-1 and so on. They share the cores of the machine, and are one
+model for the other commands: a mixture, which predicts better than each.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import re
 import shlex
 import sys
 
 from tfcharrnn import commands, fields, startup
+from tfcharrnn.comparing import jobs
 from tfcharrnn.config import RunConfig
+from tfcharrnn.running import mixture_config
 
-FLAGS = commands.define(RunConfig)
+# What members hold out to fit their weights on, unless a flag says otherwise.
+_FIT_FRACTION = 0.02
+# What says where the run is.
+_NAMES = 'corpus', 'model_dir'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig(RunConfig):
+    """A training run, or several of a mixture."""
+
+    members: int = fields.whole(
+        1,
+        'Trains so many models of a mixture side by side. Unless '
+        f'--fit_fraction is given, it is {_FIT_FRACTION} for them.',
+    )
+
+
+FLAGS = commands.define(TrainConfig)
 
 
 def main() -> None:
     """Trains, or goes on training, as the flags say."""
+    given = commands.given(FLAGS)
+    num_members = given.pop('members', 1)
+    folder = RunConfig(**{k: given[k] for k in _NAMES if k in given}).folder
+    if num_members > 1:
+        _train_members(num_members, folder, given)
+        return
+    if found := mixture_config.members_in(folder):
+        raise fields.SettingError(
+            f"'{folder}' holds {len(found)} members of a mixture: give "
+            f'--members={len(found)} to go on with them, or another '
+            '`model_dir`.'
+        )
     startup.set_threads()
     tf = startup.import_tensorflow()
     from tfcharrnn.running import run as running
 
-    config = running.settle(commands.given(FLAGS))
+    config = running.settle(given)
     tf.random.set_seed(config.seed)  # Initial weights are drawn from it.
     bar = commands.ProgressBar('Reading a large text')
     run = running.Run(config, report=bar)
@@ -41,6 +77,60 @@ def main() -> None:
         _describe(run)
         _train(run)
         _report(run)
+
+
+def _train_members(number, folder, given) -> None:
+    """Trains the members of a mixture, each in another process."""
+    config = RunConfig(**given)
+    if config.strategy != 'none':
+        raise fields.SettingError(
+            f'`strategy` is {config.strategy}, but members share one machine: '
+            'leave out one of the two.'
+        )
+    if os.path.exists(folder / 'model.json'):
+        raise fields.SettingError(
+            f"'{folder}' holds a run, not members of a mixture: give another "
+            '`model_dir`.'
+        )
+    if len(mixture_config.members_in(folder)) > number:
+        raise fields.SettingError(
+            f"'{folder}' holds more than {number} members: give their number, "
+            'or another `model_dir`.'
+        )
+    own = {k: v for k, v in given.items() if k not in ('model_dir', 'seed')}
+    all_jobs = []
+    for i in range(number):
+        member = mixture_config.member(folder, i + 1)
+        settings = {**own, 'seed': config.seed + i, 'model_dir': str(member)}
+        if not (member / 'run.flags').exists() or config.overwrite:
+            settings.setdefault('fit_fraction', _FIT_FRACTION)
+        command = [sys.executable, '-m', 'tfcharrnn.train']
+        command += fields.as_flags(RunConfig, settings)
+        log = member.with_suffix('.log')
+        all_jobs.append(jobs.Job(f'Member {i + 1}', command, log))
+    cores = jobs.count_cores()
+    at_once = min(cores, number)
+    print(f'{number} members, {at_once} at a time', flush=True)
+    ended = jobs.run(
+        all_jobs,
+        at_once,
+        variables=jobs.environment(max(1, cores // at_once)),
+        report=commands.ProgressBar('Training'),
+    )
+    if ended.signal is not None:
+        but = ', but without --overwrite' if config.overwrite else ''
+        print(f'Stopped. To go on, start the same command again{but}.')
+        sys.exit(128 + ended.signal)
+    for job in all_jobs:
+        if ended.statuses[job.name]:
+            raise ValueError(
+                f"{job.name} failed: {job.error()} All of it is in '{job.log}'."
+            )
+    print(
+        'To measure their mixture, and with n-grams:\n'
+        f'  python -m tfcharrnn.evaluate --model_dir={shlex.quote(str(folder))}'
+        ' --ngram=7'
+    )
 
 
 def _describe(run) -> None:

@@ -126,7 +126,7 @@ class FirstRunTest(TrainTest):
     def test_the_flags_of_the_run_are_all_flags(self):
         text = (self.model_dir / 'run.flags').read_text()
         written = set(re.findall('^--([a-z_0-9]+)=', text, re.MULTILINE))
-        unset = {'overwrite', 'epochs', 'weight_decay'} | {
+        unset = {'overwrite', 'epochs', 'weight_decay', 'members'} | {
             'csv_column',
             'curriculum',
             'dropout_schedule',

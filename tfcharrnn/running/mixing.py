@@ -47,7 +47,8 @@ def load_mixture(
     mixture predicts the end of the training text best, never the validation
     text. Where the runs held that end out of training (`fit_fraction`), they
     are right for new text, too. Otherwise the trained models know it already
-    and get too much weight, which is logged as a warning.
+    and get too much weight, which is logged as a warning, and the temperature
+    stays 1.
 
     Args:
         runs: Their directories.
@@ -88,13 +89,16 @@ def load_mixture(
         return Mixture(members, weights), vocabulary
     corpus, rest = _training_text(runs, checkpoint, vocabulary)
     if weights is None:
+        was_seen = not len(rest)
         corpus, rest = _split(corpus, rest)
         fitted = members
         if ngram is not None:
             fitted = [*members, _count(corpus.train, vocabulary, ngram)]
-        is_network = [True] * len(members) + [False] * (ngram is not None)
+        # On a text that a model knows, it seems too careful, not too bold.
+        tempered = [not was_seen] * len(members)
+        tempered += [False] * (len(fitted) - len(members))
         batches = _batches(rest[:_MAX_SLICE], vocabulary)
-        weights, temperatures = fit(fitted, batches, is_network)
+        weights, temperatures = fit(fitted, batches, tempered)
     else:
         temperatures = [1.0] * len(weights)
     if ngram is not None:

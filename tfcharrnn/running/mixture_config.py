@@ -4,8 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pathlib
 
 from tfcharrnn import fields
+
+
+def member(folder: str | os.PathLike, number: int) -> pathlib.Path:
+    """Returns where a run with members has one of them, from 1 on."""
+    return pathlib.Path(folder, f'member-{number}')
+
+
+def members_in(folder: str | os.PathLike) -> list[pathlib.Path]:
+    """Returns the members in a folder; empty unless it is a run with members.
+
+    >>> members_in('no such folder')
+    []
+    """
+    found = []
+    while (path := member(folder, len(found) + 1)).is_dir():
+        found.append(path)
+    return found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,8 +36,8 @@ class MixtureConfig(fields.Settings):
 
     model_dir: str = fields.text(
         '',
-        'The run; or several, separated by commas, whose probabilities are '
-        'averaged. Required.',
+        'The run; or several, separated by commas, or a run with --members, '
+        'whose probabilities are averaged. Required.',
     )
     checkpoint: str = fields.text(
         'latest', 'latest, best (on validation), or the path of a checkpoint.'
@@ -41,10 +59,12 @@ class MixtureConfig(fields.Settings):
 
     @property
     def model_dirs(self) -> list[str]:
-        """The directories of the runs."""
-        if os.path.isdir(self.model_dir):  # Its name may have a comma.
-            return [self.model_dir]
-        return self.model_dir.split(',')
+        """The directories of the runs, those of members one by one."""
+        whole = os.path.isdir(self.model_dir)  # Its name may have a comma.
+        names = [self.model_dir] if whole else self.model_dir.split(',')
+        return [
+            str(path) for name in names for path in members_in(name) or [name]
+        ]
 
     def check_together(self) -> None:
         """Refuses settings that contradict each other."""
