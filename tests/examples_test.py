@@ -12,12 +12,14 @@ import types
 from unittest import mock
 
 import numpy as np
+import running_commands
 import tensorflow as tf
 import toys
 from absl import flags
 from absl.testing import parameterized
 
 import tfcharrnn
+from tfcharrnn import commands, experiment
 from tfcharrnn import train as train_command
 
 FOLDER = pathlib.Path(__file__).parents[1] / 'examples'
@@ -295,6 +297,42 @@ class LearningToExecuteTest(ExampleTest):
             self.assertRegex(output, rf'\n{name} +2 +0\.\d{{4}}')
         again = self.run_main(example, **settings)
         self.assertEqual(*(o[o.index('\nvariant') :] for o in (output, again)))
+
+
+class CurriculaTest(ExampleTest):
+    """The flagfiles and the script of `examples/curricula.md`."""
+
+    @parameterized.parameters(
+        *sorted(path.name for path in (FOLDER / 'curricula').glob('*.flags'))
+    )
+    def test_a_flagfile_is_an_experiment_of_valid_runs(self, name):
+        self.enter_context(running_commands.in_folder(FOLDER.parent))
+        path = f'examples/curricula/{name}'
+        self.assertIn(path, (FOLDER / 'curricula.md').read_text('utf-8'))
+        values = copy.deepcopy(experiment.FLAGS)
+        values(['', f'--flagfile={path}'])
+        given = commands.given(values)
+        variants = experiment._read_variants(given.pop('variant'))
+        self.assertGreater(len(variants), 1)
+        experiment.ExperimentConfig(**given)
+        for own in ('seeds', 'target_loss'):
+            given.pop(own, None)
+        for variant, arguments in variants.items():
+            flags_of_run = experiment._parse(variant, arguments)
+            experiment._check_run(variant, {**given, **flags_of_run})
+
+    def test_noise_is_in_a_share_of_the_lines_and_not_at_the_end(self):
+        example = self.load('curricula/noisy_lines')
+        output = self.folder / 'noisy.txt'
+        arguments = {'share': 0.5, 'clean': 0.25, 'output': output}
+        self.run_main(example, **arguments)
+        noisy = output.read_text('utf-8').split('\n')
+        same = [a == b for a, b in zip(self.lines, noisy, strict=True)]
+        self.assertEqual([*map(len, noisy)], [*map(len, self.lines)])
+        self.assertTrue(all(same[-140:]))
+        self.assertBetween(sum(same[:440]) / 440, 0.4, 0.6)
+        with self.assertRaisesRegex(ValueError, '--overwrite'):
+            self.run_main(example, **arguments)
 
 
 class ProfessorForcingTest(ExampleTest):

@@ -216,26 +216,33 @@ class ExperimentTest(parameterized.TestCase):
         self.assertEqual(status, 1)
         self.assertRegex(err.replace('\n', ' '), message)
 
-    def test_runs_are_really_trained(self):
-        pathlib.Path('play.txt').write_text('to be or not to be\n' * 100)
-        root = str(pathlib.Path(experiment.__file__).parent.parent)
+    def test_fifteen_lines_are_a_curriculum_that_is_compared(self):
+        lessons = (
+            running_commands.ROOT / 'examples' / 'curricula' / 'lessons.py'
+        )
+        self.assertLessEqual(len(lessons.read_text().splitlines()), 15)
+        pathlib.Path('play.txt').write_text(running_commands.make_text())
+        curriculum = f'--curriculum={lessons}:repetitive_first,end=8'
+        root = str(running_commands.ROOT)
         with mock.patch.dict(os.environ, {'PYTHONPATH': root}):
             status, out, err = run(
                 *('--corpus=play.txt', '--model_dir=runs', '--seeds=0'),
-                *('--epochs=2', '--batch_size=4', '--rnn_units=4'),
-                *('--precision=float32', '--sample_length=9'),
-                '--variant=growing: --curriculum=length:4@20,16',
+                *('--epochs=2', '--batch_size=8', '--rnn_units=4', '--lines'),
+                *('--precision=float32', '--sample_length=9', curriculum),
+                *('--variant=control: --control', '--variant=repetitive:'),
             )
         self.assertEqual(status, 0, err)
-        self.assertRegex(out, r'\ngrowing +1 +\d\.\d{4}')
-        log = pathlib.Path('runs/growing/0.log').read_text('utf-8')
-        self.assertIn('Saved runs/growing/0/ckpt-', log)
+        for name in ('control', 'repetitive'):
+            self.assertRegex(out, rf'\n{name} +1 +\d\.\d{{4}}')
+            log = pathlib.Path(f'runs/{name}/0.log').read_text('utf-8')
+            self.assertIn(f'Saved runs/{name}/0/ckpt-', log)
+        self.assertIn('repetitive: nothing can be concluded', out)
         page = pathlib.Path('runs/report.html').read_text('utf-8')
-        self.assertIn('<h3>growing, seed 0</h3><pre>==&gt; step', page)
-        self.assertIn('--curriculum=length:4@20,16', page)
+        self.assertIn('<h3>control, seed 0</h3><pre>==&gt; step', page)
+        self.assertIn('repetitive_first,end=8', page)
         if importlib.util.find_spec('tensorboard') is not None:
-            (path,) = pathlib.Path('runs/growing/0/hparams').iterdir()
-            self.assertIn(b'curriculum', path.read_bytes())
+            (path,) = pathlib.Path('runs/control/0/hparams').iterdir()
+            self.assertIn(b'control', path.read_bytes())
 
 
 if __name__ == '__main__':

@@ -17,7 +17,7 @@ from tfcharrnn.tasks.task import PARTS, Example, Task
 from tfcharrnn.text.vocabulary import Vocabulary
 
 # Rows are padded to a multiple: few shapes to compile.
-_WIDTH_STEP = 16
+_WIDTH_STEP = 8
 # From so many batches, the mean number of targets is estimated.
 _NUM_COUNTED = 4
 
@@ -51,7 +51,7 @@ def examples(
     >>> batches = examples(tfcharrnn.tasks.copy(2), 3, num_batches=5)
     >>> for batch in batches.starting_at(0).take(1):
     ...     print(batch.inputs.shape, batch.mask.numpy().sum(axis=1))
-    (3, 16) [3 3 3]
+    (3, 8) [3 3 3]
 
     Args:
         task: The task.
@@ -64,7 +64,7 @@ def examples(
 
     Returns:
         Batches of shape [B, T], T the longest of the batch rounded up to a
-        multiple of 16. Row b of the batch at a position is a function of (seed,
+        multiple of 8. Row b of the batch at a position is a function of (seed,
         position, b). `num_chars` is estimated from a few batches. `reset` is
         True.
 
