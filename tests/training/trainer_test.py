@@ -1,5 +1,8 @@
 import copy
 import math
+import os
+import signal
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -658,6 +661,36 @@ class ExtensionTest(tf.test.TestCase, parameterized.TestCase):
         trained = toys.make_trainer(Layers(), optimizers.Adam(0.1))
         trained.train(dataset, steps=50)
         self.assertEqual(trained.evaluate(dataset)['accuracy'], 1.0)
+
+
+class InterruptTest(tf.test.TestCase):
+    def test_an_interrupted_trainer_goes_on_bit_for_bit(self):
+        tf.keras.utils.set_random_seed(0)
+        undisturbed = toys.make_trainer()
+        tf.keras.utils.set_random_seed(0)
+        trained = toys.make_trainer()
+        streams = toys.streams()
+        undisturbed.train(toys.streams(), steps=12)
+
+        run = trained._loop.run
+
+        def interrupted(*arguments):
+            os.kill(os.getpid(), signal.SIGINT)
+            return run(*arguments)
+
+        handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, handler)
+        while trained.step < 6:
+            with mock.patch.object(trained._loop, 'run', interrupted):
+                with self.assertRaises(KeyboardInterrupt):
+                    trained.train(streams, steps=12)
+            self.assertEqual(trained.record.place.position, trained.step)
+        trained.train(streams, steps=12)
+        tf.nest.map_structure(
+            self.assertAllEqual,
+            [v.numpy() for v in trained.model.variables],
+            [v.numpy() for v in undisturbed.model.variables],
+        )
 
 
 class DropoutScheduleTest(tf.test.TestCase):

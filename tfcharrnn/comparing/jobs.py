@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tfcharrnn.running import signals
+from tfcharrnn.training import signals
 
 _SECONDS_BETWEEN_LOOKS = 0.1
 _SECONDS_BETWEEN_REPORTS = 1.0

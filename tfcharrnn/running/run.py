@@ -20,13 +20,13 @@ from tfcharrnn.config import DEFAULT_EPOCHS, RunConfig
 from tfcharrnn.generation.generator import Generator
 from tfcharrnn.generation.samples import Sample
 from tfcharrnn.nn.char_rnn import CharRNN
-from tfcharrnn.running import devices, identity, signals
+from tfcharrnn.running import devices, identity
 from tfcharrnn.running.rollback import Rollback
 from tfcharrnn.running.settling import settle, settled_precision
 from tfcharrnn.text import held_out
 from tfcharrnn.training import callbacks as events
 from tfcharrnn.training import model_dir as model_dirs
-from tfcharrnn.training import trackers, transfer
+from tfcharrnn.training import signals, trackers, transfer
 from tfcharrnn.training.checkpointer import Checkpointer
 from tfcharrnn.training.metrics import Metrics
 from tfcharrnn.training.optimizers import make_optimizer, read_schedule

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfcharrnn.data import Batch, Continuable, Dataset
 from tfcharrnn.nn.dropout import Noise
-from tfcharrnn.training import loop, losses, states, updates
+from tfcharrnn.training import loop, losses, signals, states, updates
 from tfcharrnn.training.evaluator import Evaluator
 from tfcharrnn.training.metrics import Metrics, Pairs, Sums, Windows
 from tfcharrnn.training.progress import shown
@@ -180,7 +180,7 @@ class Trainer:
 
     def _train(self, dataset, steps, callbacks, until):
         calls = [(getattr(c, 'call_every', None), c) for c in callbacks]
-        periods = {period for period, _ in calls if period}
+        periods = {period for period, _ in calls}
         self.stop_training = False
         iterator, whole = None, Sums()
         while self.step < steps and not self.stop_training:
@@ -192,14 +192,15 @@ class Trainer:
                 iterator = self.replicas.iterate(
                     dataset, place.position, place.num_read
                 )
-            size = self._loop.size(self.step, steps, periods)
-            pairs = self._loop.run(iterator, self._carried, size)
-            error = loop.not_finite(pairs[-1], self.step)
-            made = pairs[:-1] if error else pairs
-            self.record.place.position += len(made)
-            whole.add_all(made)
-            if made:
-                self._call(calls, made)
+            size = self._loop.size(self.step, steps, periods - {None})
+            with signals.deferred():  # The record then fits the weights.
+                pairs = self._loop.run(iterator, self._carried, size)
+                error = loop.not_finite(pairs[-1], self.step)
+                made = pairs[:-1] if error else pairs
+                self.record.place.position += len(made)
+                whole.add_all(made)
+                due = made and self.windows.add(made, periods, self.step)
+            self._call(calls, due)
             if error:
                 raise error
             if until is not None and until():
@@ -374,10 +375,8 @@ class Trainer:
         self._carried.enter(dataset)
         self.dataset = dataset
 
-    def _call(self, calls, all_pairs):
+    def _call(self, calls, due):
         """Calls those that are due, with the metrics of their period."""
-        periods = {period for period, _ in calls}
-        due = self.windows.add(all_pairs, periods, self.step)
         metrics = {period: self._means(sums) for period, sums in due}
         for period, callback in calls:
             if period in metrics:

@@ -47,3 +47,32 @@ def noted(numbers: Sequence[int] = NUMBERS) -> Iterator[list[int]]:
         yield caught
     finally:
         restore()
+
+
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """Holds Ctrl-C back until the end of a block, which is then whole.
+
+    A second Ctrl-C acts at once, and so does the first where something else
+    handles it.
+
+        >>> import os
+        >>> try:
+        ...     with deferred():
+        ...         os.kill(os.getpid(), signal.SIGINT)
+        ...         print('The block ends.')
+        ... except KeyboardInterrupt:
+        ...     print('Then it is interrupted.')
+        The block ends.
+        Then it is interrupted.
+
+    Raises:
+        KeyboardInterrupt: After the block.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    with noted([signal.SIGINT]) as caught:
+        yield
+    if caught:
+        raise KeyboardInterrupt
