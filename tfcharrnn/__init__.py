@@ -56,6 +56,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers
     from tfcharrnn.running.measure import measure as measure
     from tfcharrnn.running.mixing import load_mixture as load_mixture
     from tfcharrnn.running.run import Run as Run
+    from tfcharrnn.startup import import_tensorflow as import_tensorflow
     from tfcharrnn.startup import set_threads as set_threads
     from tfcharrnn.text.corpus import Corpus as Corpus
     from tfcharrnn.text.vocabulary import Vocabulary as Vocabulary
@@ -106,6 +107,7 @@ _HOMES = {
     'WordVocabulary': 'text.words',
     'init_from': 'training.transfer',
     'load_mixture': 'running.mixing',
+    'import_tensorflow': 'startup',
     'load_model': 'training.model_dir',
     'measure': 'running.measure',
     'set_threads': 'startup',
