@@ -1,6 +1,8 @@
 // Nodes of the document, made of text: nothing is ever parsed as markup.
 
 const SVG = 'http://www.w3.org/2000/svg';
+// What is out of sight waits, so that what is in sight comes first.
+const LATER_MS = 700;
 
 /** Returns the element with an id. */
 export function byId(id) {
@@ -45,6 +47,38 @@ export function onceAFrame(action) {
       action();
     });
   };
+}
+
+/** Work for a part of the page: at once where it is in sight, else later. */
+export class Refresher {
+  #action;
+  #isSeen = false;
+  #timer = null;
+
+  /**
+   * @param {Element} node
+   * @param {function()} action
+   */
+  constructor(node, action) {
+    this.#action = action;
+    new IntersectionObserver((entries) => {
+      this.#isSeen = entries.at(-1).isIntersecting;
+      if (this.#isSeen && this.#timer !== null) this.now();
+    }).observe(node);
+  }
+
+  /** Asks for the work to be done. */
+  request() {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.now(), this.#isSeen ? 0 : LATER_MS);
+  }
+
+  /** Does it now. */
+  now() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#action();
+  }
 }
 
 /** Returns a number with commas: 1,080. */

@@ -141,7 +141,7 @@ export class Engine {
       target: ids[position],
       reach,
     };
-    return measureInfluence(this.#model(checkpoint), text, {job, report});
+    await measureInfluence(this.#model(checkpoint), text, {job, report});
   }
 
   /** Places the first `count` tokens in the plane, with their neighbours. */

@@ -14,8 +14,8 @@ import {logProbOf} from './sampling.js';
  * @param {{ids: Int32Array, target: number, reach: number}} text What is read
  *   (at least one character), the id that comes next, and how far to go back.
  * @param {{job: Job, report: function({back, leftOut, nearest})}} to `report`
- *   is called for each character: `back` counts from 1, the others are nats.
- * @returns {Promise<number>} The surprise after all characters, in nats.
+ *   is called with nats: `back` counts the characters from 1; before that, 0
+ *   stands for nothing left out.
  */
 export async function measureInfluence(model, text, {job, report}) {
   const {ids, target, reach} = text;
@@ -42,11 +42,11 @@ export async function measureInfluence(model, text, {job, report}) {
   }
   states.push(copyState(state));
   const all = await surprise(last, state);
+  report({back: 0, leftOut: all, nearest: all});
   for (let t = last; t >= first; t--) {
     const leftOut =
       t === last ? withoutLast : await surprise(t + 1, states[t - first]);
     const nearest = await surprise(t, model.zeroState());
     report({back: last + 1 - t, leftOut, nearest});
   }
-  return all;
 }

@@ -1,7 +1,7 @@
 // The section "Watch it learn": the same text, as each checkpoint writes it.
 
 import {labelOf} from './band.js';
-import {byId, element} from './dom.js';
+import {byId, element, Refresher} from './dom.js';
 
 const LENGTH = 160;
 
@@ -10,8 +10,7 @@ export class Learning {
   #session;
   #settings;
   #rows;
-  #isSeen = false;
-  #isStale = true;
+  #later;
 
   constructor(session, settings) {
     this.#session = session;
@@ -34,17 +33,13 @@ export class Learning {
     });
     session.onChoice(() => this.#mark());
     this.#mark();
-    const seen = ([entry]) => {
-      this.#isSeen = entry.isIntersecting;
-      if (this.#isSeen && this.#isStale) this.#write();
-    };
-    new IntersectionObserver(seen).observe(byId('learning'));
+    this.#later = new Refresher(byId('learning'), () => this.#write());
+    this.refresh();
   }
 
-  /** Writes anew, when the section is next looked at. */
+  /** Writes anew. */
   refresh() {
-    this.#isStale = true;
-    if (this.#isSeen) this.#write();
+    this.#later.request();
   }
 
   #mark() {
@@ -54,7 +49,6 @@ export class Learning {
   }
 
   async #write() {
-    this.#isStale = false;
     const {vocabulary} = this.#session;
     const {prompt, ...settings} = this.#settings.values;
     const ids = vocabulary.encode(vocabulary.cut(prompt)).filter((x) => x >= 0);

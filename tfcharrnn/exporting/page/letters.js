@@ -1,6 +1,6 @@
 // The section of characters: a map of what the model treats alike.
 
-import {byId, onceAFrame, percent, shape} from './dom.js';
+import {byId, percent, Refresher, shape} from './dom.js';
 import {visible} from './vocabulary.js';
 
 const COUNT = 250; // Tokens on the map, at most.
@@ -15,8 +15,6 @@ export class Letters {
   #points = [];
   #neighbours = [];
   #chosen = -1;
-  #isSeen = false;
-  #shown = -1;
   #places = [];
 
   constructor(session) {
@@ -42,20 +40,15 @@ export class Letters {
       this.#choose(this.#nearest(event)),
     );
     this.#map.addEventListener('keydown', (event) => this.#press(event));
-    const show = onceAFrame(() => this.show());
-    this.#session.onChoice(show);
-    new IntersectionObserver(([entry]) => {
-      this.#isSeen = entry.isIntersecting;
-      if (this.#isSeen) show();
-    }).observe(this.#map);
+    const later = new Refresher(this.#map, () => this.#show());
+    later.request();
+    this.#session.onChoice(() => later.request());
     new ResizeObserver(() => this.#arrange()).observe(this.#map);
   }
 
   /** Places the tokens as the current checkpoint has them. */
-  async show() {
-    const {checkpoint, noun} = this.#session;
-    if (!this.#isSeen || this.#shown === checkpoint) return;
-    this.#shown = checkpoint;
+  async #show() {
+    const {noun} = this.#session;
     const answer = await this.#session.ask(
       'letters',
       {count: COUNT},

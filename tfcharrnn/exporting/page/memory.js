@@ -1,7 +1,7 @@
 // The section "Memory": which earlier characters a prediction depends on.
 
 import {twoSided} from './colours.js';
-import {byId, shape} from './dom.js';
+import {byId, onceAFrame, Refresher, shape} from './dom.js';
 import {Lens} from './lens.js';
 import {swatch} from './surprise.js';
 import {visible} from './vocabulary.js';
@@ -19,8 +19,7 @@ export class Memory {
   #session;
   #lens;
   #chosen = -1;
-  #nearest = [];
-  #bits = 0;
+  #parts = [];
 
   constructor(session) {
     this.#session = session;
@@ -33,13 +32,12 @@ export class Memory {
     this.#lens.onText = () => {
       this.#chosen = -1;
     };
+    const later = new Refresher(byId('memory-lens'), () => this.#show());
     this.#lens.onCaret = (caret) => {
-      if (caret !== this.#chosen) this.show(caret);
+      if (caret !== this.#chosen) later.request();
     };
-    session.onChoice(() => this.show(this.#lens.caret));
-    new ResizeObserver(() => drawChart(this.#nearest, this.#bits)).observe(
-      byId('memory-chart'),
-    );
+    session.onChoice(() => later.request());
+    new ResizeObserver(() => this.#chart()).observe(byId('memory-chart'));
     byId('memory-legend').append(
       ...[-4, -2, 0, 2, 4].map((bits) =>
         swatch(
@@ -56,55 +54,76 @@ export class Memory {
     if (this.#lens.pieces.length > index) this.#lens.placeCaret(index);
   }
 
-  /** Measures what the piece at a position depends on. */
-  async show(position) {
+  /** Measures what the piece at the cursor depends on. */
+  async #show() {
+    const position = this.#lens.caret;
     this.#chosen = position;
-    const {ids, pieces} = this.#lens;
-    const info = byId('memory-info');
-    this.#lens.paint(() => '');
+    const {ids} = this.#lens;
     if (position >= ids.length || ids[position] < 0) {
-      info.textContent = this.#lens.lackNote || 'Choose a character.';
-      this.#chart([], 0);
+      this.#session.client.cancel('memory');
+      this.#parts = [];
+      this.#draw(position);
+      byId('memory-info').textContent =
+        this.#lens.lackNote || `Choose a ${this.#session.noun}.`;
       return;
     }
-    const places = placesBefore(ids, position);
     const parts = [];
-    const onPart = (part) => parts.push(part);
-    info.textContent = 'Reading …';
+    const draw = onceAFrame(() => {
+      if (this.#parts === parts) this.#draw(position);
+    });
+    const onPart = (part) => {
+      this.#parts = parts;
+      parts.push(part);
+      draw();
+    };
     const question = {ids, position, reach: REACH};
-    const options = {channel: 'memory', onPart};
-    const nats = await this.#session.ask('influence', question, options);
-    const bits = nats / Math.LN2;
+    await this.#session.ask('influence', question, {channel: 'memory', onPart});
+    byId('memory-info').textContent = this.#summary(position);
+  }
+
+  /** Draws what is known so far. */
+  #draw(position) {
+    const places = placesBefore(this.#lens.ids, position);
+    const [all, ...others] = this.#parts;
     const change = new Map(
-      parts.map((part) => [places[part.back - 1], part.leftOut / Math.LN2]),
+      others.map(({back, leftOut}) => [
+        places[back - 1],
+        (leftOut - all.leftOut) / Math.LN2,
+      ]),
     );
     this.#lens.paint((i) =>
-      change.has(i) ? twoSided((change.get(i) - bits) / STRONGEST_CHANGE) : '',
+      change.has(i) ? twoSided(change.get(i) / STRONGEST_CHANGE) : '',
     );
-    const nearest = parts.map((part) => part.nearest / Math.LN2);
-    this.#chart(nearest, bits);
-    info.textContent = this.#summary(visible(pieces[position]), nearest, bits);
+    this.#chart();
   }
 
-  #chart(nearest, bits) {
-    this.#nearest = nearest;
-    this.#bits = bits;
-    drawChart(nearest, bits);
+  /** The surprise in bits, after all and after the nearest characters. */
+  get #bits() {
+    const [all, ...others] = this.#parts.map((p) => p.nearest / Math.LN2);
+    return {all: all ?? 0, nearest: others};
   }
 
-  #summary(name, nearest, bits) {
+  #chart() {
+    const {all, nearest} = this.#bits;
+    drawChart(nearest, all);
+  }
+
+  #summary(position) {
     const {noun} = this.#session;
-    const own = `“${name}”: ${bits.toFixed(2)} bits after all that is before it.`;
+    const {all, nearest} = this.#bits;
+    const name = visible(this.#lens.pieces[position]);
+    const own = `“${name}”: ${all.toFixed(2)} bits after all that is before it.`;
     if (!nearest.length) return own;
     // From there on, all are near.
     let needed = nearest.length;
-    while (needed > 0 && Math.abs(nearest[needed - 1] - bits) < NEAR) needed--;
+    while (needed > 0 && Math.abs(nearest[needed - 1] - all) < NEAR) needed--;
     if (needed === nearest.length) {
       return `${own} More than the last ${needed} ${noun}s matter.`;
     }
     const count = needed + 1;
-    const nouns = count === 1 ? noun : `${noun}s`;
-    return `${own} The last ${count} ${nouns} are enough to come within ${NEAR} bits of that.`;
+    const which =
+      count === 1 ? `The last ${noun} is` : `The last ${count} ${noun}s are`;
+    return `${own} ${which} enough to come within ${NEAR} bits of that.`;
   }
 }
 
@@ -120,9 +139,8 @@ function drawChart(nearest, bits) {
   const chart = byId('memory-chart');
   const width = chart.clientWidth || 320;
   const most = Math.max(1, bits, ...nearest) * 1.1;
-  const span = Math.max(10, nearest.length);
   const x = (count) =>
-    CHART_LEFT + ((width - CHART_LEFT - 8) * (count - 1)) / (span - 1);
+    CHART_LEFT + ((width - CHART_LEFT - 8) * (count - 1)) / (REACH - 1);
   const y = (value) =>
     8 + (CHART_HEIGHT - CHART_BOTTOM - 8) * (1 - value / most);
   const text = (label, left, top, anchor) =>
@@ -142,9 +160,9 @@ function drawChart(nearest, bits) {
       text(`${value}`, CHART_LEFT - 8, y(value) + 4, 'end'),
     );
   }
-  const labels = [1, 20, 40, 60, 80]
-    .filter((count) => count <= span)
-    .map((count) => text(`${count}`, x(count), CHART_HEIGHT - 5, 'middle'));
+  const labels = [1, 20, 40, 60, 80].map((count) =>
+    text(`${count}`, x(count), CHART_HEIGHT - 5, 'middle'),
+  );
   const parts = [...ticks, ...labels];
   if (nearest.length) {
     parts.push(

@@ -1,7 +1,7 @@
 // The section "Neurons": a text coloured by one unit, and which unit to take.
 
 import {twoSided} from './colours.js';
-import {byId, element} from './dom.js';
+import {byId, element, Refresher} from './dom.js';
 import {CELLS} from './cells.js';
 import {Lens} from './lens.js';
 import {KINDS} from './marks.js';
@@ -20,6 +20,7 @@ export class Neurons {
   #strip;
   #marked = [];
   #answer = null;
+  #later;
 
   constructor(session) {
     this.#session = session;
@@ -33,6 +34,7 @@ export class Neurons {
     this.#strip = new Strip(byId('strip'), config.units, (unit) =>
       this.choose({unit}),
     );
+    this.#later = new Refresher(byId('neuron-lens'), () => this.#show());
     byId('unit').max = config.units - 1;
     byId('layer').max = config.layers;
     byId('layer-field').hidden = config.layers < 2;
@@ -50,11 +52,11 @@ export class Neurons {
     byId('unit').value = unit;
     byId('layer').value = layer + 1;
     if (value) byId('value').value = value;
-    this.show();
+    this.#later.request();
   }
 
   /** Reads the text and colours it by the chosen unit. */
-  async show() {
+  async #show() {
     this.#answer = await this.#session.ask('units', this.#question(), {
       channel: 'units',
     });
@@ -64,15 +66,15 @@ export class Neurons {
   #listen() {
     this.#lens.onText = () => {
       this.#remark();
-      this.show();
+      this.#later.request();
     };
-    this.#lens.onCaret = () => this.show();
+    this.#lens.onCaret = () => this.#later.request();
     for (const id of ['unit', 'layer', 'value']) {
-      byId(id).addEventListener('input', () => this.show());
+      byId(id).addEventListener('input', () => this.#later.request());
     }
     byId('mark').addEventListener('change', () => this.#remark());
     byId('find').addEventListener('click', () => this.#find());
-    this.#session.onChoice(() => this.show());
+    this.#session.onChoice(() => this.#later.request());
     this.#listKnown();
   }
 

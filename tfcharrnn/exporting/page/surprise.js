@@ -1,7 +1,7 @@
 // The section "Surprise": any text, coloured by how unexpected it is.
 
 import {warm} from './colours.js';
-import {byId, element, grouped, percent} from './dom.js';
+import {byId, element, grouped, percent, Refresher} from './dom.js';
 import {Lens} from './lens.js';
 import {visible} from './vocabulary.js';
 
@@ -25,11 +25,12 @@ export class Surprise {
       vocabulary: session.vocabulary,
       limit: SURPRISE_LIMIT,
     });
-    this.#lens.onText = () => this.score();
+    const later = new Refresher(byId('surprise-lens'), () => this.score());
+    this.#lens.onText = () => later.request();
     this.#lens.onCaret = (caret) => this.#tellPiece(caret);
     byId('by-bits').addEventListener('change', () => this.#paint());
     byId('by-rank').addEventListener('change', () => this.#paint());
-    session.onChoice(() => this.score());
+    session.onChoice(() => later.request());
   }
 
   set text(text) {

@@ -4,6 +4,7 @@ import {byId, element} from './dom.js';
 import {visible} from './vocabulary.js';
 
 const SNIPPET = 48; // Pieces of a version that its button shows.
+const BEFORE = 6; // And so many of them before the change.
 const MAX_DEPTH = 6;
 
 /** The list of versions; hidden while there is only one. */
@@ -51,9 +52,9 @@ export class Tree {
 
   #snippet(version) {
     const {tokens} = this.#vocabulary;
-    const {pieces, prompt, written, at} = version;
+    const {pieces, written, at} = version;
     const all = [...pieces, ...written.map((id) => tokens[id])];
-    const start = Math.max(0, (at ?? prompt.length) - 6);
+    const start = Math.max(0, (at ?? 0) - BEFORE);
     const text = all.slice(start, start + SNIPPET).join('');
     return text.replace(/\s/g, ' ');
   }

@@ -169,7 +169,7 @@ export class WriteView {
     );
     this.#draft.branch(selected, id, token);
     this.#go(length);
-    this.#sheet.select(Math.min(selected + 1, this.#sheet.spans.length - 1));
+    this.#sheet.select(selected);
   }
 
   /** Returns the ids that the model reads: what it knows of a text. */
