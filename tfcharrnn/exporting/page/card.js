@@ -30,6 +30,7 @@ export function showCard({payload, config, noun}) {
     const pair = [element('dt', {}, label), element('dd', {}, text)];
     byId('card').append(element('div', {}, ...pair));
   }
+  byId('card-section').hidden = !card.length && !python;
   byId('python').textContent = python;
   byId('python-block').hidden = !python;
   byId('foot').textContent =

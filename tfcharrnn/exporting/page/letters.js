@@ -3,7 +3,9 @@
 import {byId, percent, Refresher, shape} from './dom.js';
 import {visible} from './vocabulary.js';
 
-const COUNT = 250; // Tokens on the map, at most.
+// Tokens on the map, at most.
+const NUM_CHARS = 250;
+const NUM_WORDS = 100;
 const PAD = 26;
 
 /** The map of the tokens. */
@@ -16,12 +18,14 @@ export class Letters {
   #neighbours = [];
   #chosen = -1;
   #places = [];
+  #count;
 
   constructor(session) {
     this.#session = session;
     this.#map.append(this.#lines);
-    const {tokens} = session.vocabulary;
-    this.#labels = tokens.slice(0, COUNT).map((token) => {
+    const {tokens, isWords} = session.vocabulary;
+    this.#count = isWords ? NUM_WORDS : NUM_CHARS;
+    this.#labels = tokens.slice(0, this.#count).map((token) => {
       const label = shape('text', {'text-anchor': 'middle'}, visible(token));
       if (/^\p{Lu}/u.test(token.trim())) label.classList.add('upper');
       else if (!/^\p{L}/u.test(token.trim())) label.classList.add('mark');
@@ -51,15 +55,16 @@ export class Letters {
     const {noun} = this.#session;
     const answer = await this.#session.ask(
       'letters',
-      {count: COUNT},
+      {count: this.#count},
       {channel: 'letters'},
     );
     this.#places = answer.points;
     this.#neighbours = answer.neighbours;
     this.#arrange();
     const {size} = this.#session.vocabulary;
+    const count = this.#count;
     const first =
-      size > COUNT ? ` The first ${COUNT} of ${size} ${noun}s.` : '';
+      size > count ? ` The first ${count} of ${size} ${noun}s.` : '';
     byId('letters-note').textContent =
       `The plane keeps ${percent(answer.share)} of their differences ` +
       `(principal components).${first}`;

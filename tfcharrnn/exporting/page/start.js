@@ -30,7 +30,8 @@ export function startPage() {
     byId('failure').hidden = false;
     byId('failure').textContent = `The model could not be started: ${error}`;
   });
-  const sample = session.payload.sampleText;
+  document.body.classList.toggle('is-words', session.vocabulary.isWords);
+  const sample = wholeLines(session.payload.sampleText);
   const settings = new Settings(firstWords(sample), session.vocabulary.size);
   settings.read(location.hash);
   const writing = new WriteView(session, settings);
@@ -38,14 +39,32 @@ export function startPage() {
   bind(session, settings, {writing, learning});
   new Band(session);
   new Letters(session);
-  const text = sample.slice(0, SHOWN);
-  new Surprise(session).text = text;
+  const look = lookInside(session);
+  look(sample);
+  writing.write().then(() => sample || look(writing.text));
+}
+
+/** Makes the sections that look at a text; returns what gives them one. */
+function lookInside(session) {
+  const surprise = new Surprise(session);
   const neurons = new Neurons(session);
-  neurons.text = text;
+  const memory = new Memory(session);
   const [first] = session.payload.units;
-  if (first) neurons.choose({layer: first.layer, unit: first.unit});
-  new Memory(session).open(text, CHOSEN);
-  writing.write();
+  return (text) => {
+    surprise.text = text;
+    neurons.text = text;
+    memory.open(text, CHOSEN);
+    if (first) neurons.choose({layer: first.layer, unit: first.unit});
+  };
+}
+
+/** Returns the lines of a text that are whole, some hundred characters. */
+function wholeLines(text) {
+  if (text.length <= SHOWN) return text;
+  const start = text.indexOf('\n') + 1;
+  const part = text.slice(start < SHOWN / 2 ? start : 0).trimStart();
+  const end = part.lastIndexOf('\n', SHOWN);
+  return part.slice(0, end > SHOWN / 2 ? end : SHOWN);
 }
 
 /** Lets a change of the settings or the checkpoint reach what depends on it. */
@@ -94,9 +113,8 @@ async function copy(text) {
   }
 }
 
-/** Returns the first words of the second line of a text. */
+/** Returns the first words of a text. */
 function firstWords(text) {
-  const lines = text.split('\n').filter((line) => line.trim());
-  const words = (lines[1] ?? lines[0] ?? '').trim().split(' ').slice(0, 3);
-  return words.join(' ');
+  const [line] = text.split('\n');
+  return line.split(' ').slice(0, 3).join(' ');
 }

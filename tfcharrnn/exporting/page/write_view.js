@@ -39,11 +39,16 @@ export class WriteView {
     this.#listen();
   }
 
-  /** Writes a new text after the prompt. */
+  /** Writes a new text after the prompt; resolves when it is finished. */
   write() {
     const {pieces, ids} = this.#prompt;
     this.#draft.begin(pieces, ids);
-    this.#go(this.#settings.values.length);
+    return this.#go(this.#settings.values.length);
+  }
+
+  /** All of the current version. */
+  get text() {
+    return byId('output').textContent;
   }
 
   /** Writes the current version anew, with the same choices. */
