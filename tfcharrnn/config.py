@@ -366,6 +366,13 @@ number from 1 up.
     max_to_keep: int = whole(
         5, 'Checkpoints to keep, besides the best.', may_change=True
     )
+    keep_every: int = whole(
+        0,
+        'Steps between weights that are kept for good, in the folder history, '
+        'for a page that shows how the model learned; 0: none.',
+        low=0,
+        may_change=True,
+    )
     sample_every: int | None = whole(
         None,
         'Steps between samples; 0: never. Default: a pass.',

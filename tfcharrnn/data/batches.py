@@ -111,6 +111,12 @@ class Batches:
         """The number of batches in a pass."""
         return self._length
 
+    def __repr__(self) -> str:
+        return (
+            f'<{type(self).__name__}: {len(self):,} of {self.batch_size} rows '
+            f'of {self.seq_length}, {self.num_chars:,} targets in a pass>'
+        )
+
     def __iter__(self) -> Iterator[Batch]:
         """Yields the batches of the first pass."""
         start = tf.constant(0, tf.int64)

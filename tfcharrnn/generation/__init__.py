@@ -10,6 +10,8 @@ The modules in the order of their imports:
     float32     a model of any type, in float32
     strips      scores a long text in strips side by side
     reading     predicts each character of a given text
+    tracing     the states and gates of a model while it reads
+    surprise    a text, and how unexpected each character was
     writer      makes the steps of a model in compiled graphs
     noise       the noise of `sampling`, in NumPy
     draws       what `sampling` draws, in NumPy

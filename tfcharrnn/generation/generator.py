@@ -13,6 +13,8 @@ from absl import logging
 from tfcharrnn import checks
 from tfcharrnn.generation.request import Request
 from tfcharrnn.generation.stopping import Stop
+from tfcharrnn.generation.surprise import Surprise
+from tfcharrnn.generation.tracing import Tracer
 from tfcharrnn.generation.writer import Writer
 from tfcharrnn.nn.char_rnn import CharRNN
 from tfcharrnn.text.vocabulary import Vocabulary
@@ -92,6 +94,7 @@ class Generator:
         self.model = model
         self.vocabulary = vocabulary
         self.precision, self._writer = _make_writer(model, precision)
+        self._tracer: Tracer | None = None
 
     @classmethod
     def from_checkpoint(
@@ -283,6 +286,71 @@ class Generator:
         ids = self._encode(text)
         first = self._writer.score(np.append(self._start_id(), ids[:1]))
         return np.concatenate([first, self._writer.score(ids)])
+
+    def surprise(self, text: str) -> Surprise:
+        """Computes how surprising the model finds each character of a text.
+
+            generator.surprise('To be, or not to be')   # colored in a notebook
+
+        Args:
+            text: Any text. A character that the vocabulary lacks is not read,
+                and its bits are NaN; a word that it lacks is read as ' <unk>'.
+
+        Returns:
+            The characters with their bits, which shows itself in colors: see
+            `Surprise`.
+        """
+        tokens = self.vocabulary.cut(text)
+        is_known = [token in self.vocabulary for token in tokens]
+        has_unknown = self.vocabulary.unknown is not None
+        is_read = np.array(is_known, bool) | has_unknown
+        scores = np.full([len(tokens)], np.nan)
+        read = [t for t, is_one in zip(tokens, is_read, strict=True) if is_one]
+        scores[is_read] = self.score(''.join(read))
+        return Surprise(tokens, scores, is_known)
+
+    def states(self, text: str) -> dict[str, np.ndarray]:
+        r"""Reads a text and returns what each unit did at each character.
+
+            >>> vocabulary = Vocabulary('\n abcdefgh')
+            >>> model = CharRNN(len(vocabulary), embedding_dim=4, rnn_units=8)
+            >>> values = Generator(model, vocabulary).states('a cab')
+            >>> values['state'].shape  # characters, layers, units
+            (5, 1, 8)
+
+        The text is read from the zero state, as by `score`, in float32. At
+        position t are the values after character t was read:
+
+            gru      state   h', which is also the output; from -1 to 1
+                     update  z: the share of the old state that is kept
+                     reset   r: the share of it that the candidate sees
+                     candidate  h~: what the state moves to
+            lstm     state, cell  h' and c'
+                     input, forget, output  the gates i, f and o, from 0 to 1
+                     candidate  tanh(g): what is added to c
+            mingru   state, update, candidate  as for gru; but `update` is the
+                     share of the candidate, and neither is bounded by 1
+            vanilla  state
+
+        The equations are those of `nn.cells`. A cell of your own has what its
+        `trace` names; 'state' is its outputs.
+
+        Args:
+            text: Any text.
+
+        Returns:
+            [T, L, U] float32 by name: T characters, L layers of U units.
+
+        Raises:
+            ValueError: The text has characters that the vocabulary lacks, or
+                the model is not a `CharRNN`.
+        """
+        if self._tracer is None:
+            self._tracer = Tracer(self.model)
+        return self._tracer.trace(self._encode(text))
+
+    def __repr__(self) -> str:
+        return f'<Generator of {self.model!r} in {self.precision}>'
 
     def _begin(self, request: Request) -> tuple[Any, Stop]:
         """Reads the prompt; returns the draft after it, and where it ends."""

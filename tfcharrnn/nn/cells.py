@@ -70,6 +70,28 @@ class RNNCell(tf.Module):
             '`__call__(self, inputs, state)` returning `outputs, state`.'
         )
 
+    def trace(
+        self, inputs: tf.Tensor, state: State
+    ) -> tuple[dict[str, tf.Tensor], State]:
+        """Makes one step, and names what can be seen inside of it.
+
+        A cell of your own may override it to show more than its outputs.
+
+            >>> values, _ = GRU(3, 4).trace(tf.zeros([1, 3]), tf.zeros([1, 4]))
+            >>> list(values)
+            ['state', 'update', 'reset', 'candidate']
+
+        Args:
+            inputs: [B, I].
+            state: As `initial_state` returns it.
+
+        Returns:
+            Tensors [B, U] by name, 'state' first: the outputs. And the next
+            state.
+        """
+        outputs, state = self(inputs, state)
+        return {'state': outputs}, state
+
     def initial_state(self, batch_size: int | tf.Tensor) -> State:
         """Returns the zero state: [B, U] float32, unless a subclass differs."""
         return tf.zeros([batch_size, self.units])
@@ -252,6 +274,13 @@ class GRU(RNNCell):
         self, inputs: tf.Tensor, state: State
     ) -> tuple[tf.Tensor, State]:
         """Makes one step: inputs [B, I] and state [B, U] to both [B, U]."""
+        _, state = self.trace(inputs, state)
+        return state, state
+
+    def trace(
+        self, inputs: tf.Tensor, state: State
+    ) -> tuple[dict[str, tf.Tensor], State]:
+        """Makes one step; names the state, z, r and h~ [B, U]."""
         x = self._product(inputs, self.kernel) + self.bias[0]
         h = self._product(state, self.recurrent_kernel) + self.bias[1]
         x_z, x_r, x_h = tf.split(x, 3, axis=-1)
@@ -260,7 +289,13 @@ class GRU(RNNCell):
         reset = tf.sigmoid(x_r + h_r)
         candidate = tf.tanh(x_h + reset * h_h)
         state = update * state + (1.0 - update) * candidate
-        return state, state
+        values = {
+            'state': state,
+            'update': update,
+            'reset': reset,
+            'candidate': candidate,
+        }
+        return values, state
 
 
 class LSTM(RNNCell):
@@ -301,6 +336,13 @@ class LSTM(RNNCell):
         self, inputs: tf.Tensor, state: State
     ) -> tuple[tf.Tensor, State]:
         """Makes one step: inputs [B, I], state (h, c), to [B, U] and (h, c)."""
+        values, state = self.trace(inputs, state)
+        return values['state'], state
+
+    def trace(
+        self, inputs: tf.Tensor, state: State
+    ) -> tuple[dict[str, tf.Tensor], State]:
+        """Makes one step; names h, c, i, f, o and g [B, U]."""
         h, c = state
         gates = (
             self._product(inputs, self.kernel)
@@ -308,9 +350,18 @@ class LSTM(RNNCell):
             + self.bias
         )
         i, f, g, o = tf.split(gates, 4, axis=-1)
-        c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(g)
-        h = tf.sigmoid(o) * tf.tanh(c)
-        return h, (h, c)
+        i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
+        c = f * c + i * g
+        h = o * tf.tanh(c)
+        values = {
+            'state': h,
+            'cell': c,
+            'input': i,
+            'forget': f,
+            'output': o,
+            'candidate': g,
+        }
+        return values, (h, c)
 
 
 class MinGRU(RNNCell):
@@ -342,11 +393,18 @@ class MinGRU(RNNCell):
         self, inputs: tf.Tensor, state: State
     ) -> tuple[tf.Tensor, State]:
         """Makes one step: inputs [B, I] and state [B, U] to both [B, U]."""
+        _, state = self.trace(inputs, state)
+        return state, state
+
+    def trace(
+        self, inputs: tf.Tensor, state: State
+    ) -> tuple[dict[str, tf.Tensor], State]:
+        """Makes one step; names the state, z and what it moves towards."""
         x = self._product(inputs, self.kernel) + self.bias
         z, candidate = tf.split(x, 2, axis=-1)
         z = tf.sigmoid(z)
         state = (1.0 - z) * state + z * candidate
-        return state, state
+        return {'state': state, 'update': z, 'candidate': candidate}, state
 
 
 def glorot(shape: list[int]) -> tf.Tensor:

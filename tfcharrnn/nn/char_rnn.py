@@ -157,6 +157,15 @@ class CharRNN(tf.Module):
         """The number of trainable parameters."""
         return sum(v.shape.num_elements() for v in self.trainable_variables)
 
+    def __repr__(self) -> str:
+        config = self._config
+        layers = f'{config["num_layers"]} x ' * (config['num_layers'] > 1)
+        return (
+            f'<CharRNN: {layers}{config["cell"]}({config["rnn_units"]}), '
+            f'{self.vocab_size} characters, {self.num_parameters:,} '
+            f'parameters, {config["compute_dtype"]}>'
+        )
+
     def initial_state(self, batch_size: int | tf.Tensor) -> tuple:
         """Returns the zero state: a tuple with each cell's state."""
         return tuple(cell.initial_state(batch_size) for cell in self.cells)

@@ -337,8 +337,8 @@ class Run:
             tensorboard=tensorboard,
         )
         result.append((self._period(config.sample_every), sample))
-        save = self._period(config.save_every)
-        result.append((save, self._save_unless_last))
+        result.append((self._period(config.save_every), self._save_unless_last))
+        result.append((self._period(config.keep_every), checkpointer.keep))
         return [(period, callback) for period, callback in result if period]
 
     def _period(self, steps):

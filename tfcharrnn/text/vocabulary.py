@@ -221,6 +221,18 @@ class Vocabulary:
             pieces.append(codes.tobytes().decode('utf-32-le', 'surrogatepass'))
         return ''.join(pieces)
 
+    def cut(self, text: str) -> list[str]:
+        """Cuts a text into tokens, known or not: together they are the text.
+
+        >>> Vocabulary('abc').cut('cad')
+        ['c', 'a', 'd']
+
+        Args:
+            text: Any text.
+        """
+        check_text(text)
+        return list(text)
+
     def count_unseen(self, text: str) -> dict[str, int]:
         """Counts the tokens of a text that the vocabulary lacks.
 

@@ -16,6 +16,16 @@ _UNKNOWN = ' <unk>'
 # A word with the space before it, a mark with it, or white space: each
 # character of a text is in exactly one of them.
 _TOKEN = re.compile(rf"{_UNKNOWN}| ?\w+(?:['\u2019]\w+)*| ?[^\w\s]|\s")
+# The same for a RegExp of JavaScript with the flags g and u, where \w knows
+# ASCII only and \s is another set.
+_LETTER = r'\p{L}\p{N}_'
+_SPACE = (
+    r'\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000'
+)
+TOKEN_IN_JAVASCRIPT = (
+    rf"{_UNKNOWN}| ?[{_LETTER}]+(?:['\u2019][{_LETTER}]+)*"
+    rf'| ?[^{_LETTER}{_SPACE}]|[{_SPACE}]'
+)
 
 
 class WordVocabulary(Vocabulary):
@@ -134,9 +144,8 @@ class WordVocabulary(Vocabulary):
             ValueError: The text has unseen tokens and they are an error, or
                 `unseen` is another string.
         """
-        check_text(text)
         replacement = self._replacement(unseen)
-        tokens = _TOKEN.findall(text)
+        tokens = self.cut(text)
         if replacement is None:
             known = [token for token in tokens if token in self._ids]
             if unseen == 'error' and len(known) < len(tokens):
@@ -162,6 +171,18 @@ class WordVocabulary(Vocabulary):
         ids = check_ids(ids, len(self))
         return ''.join([self.tokens[id_] for id_ in ids.tolist()])
 
+    def cut(self, text: str) -> list[str]:
+        """Cuts a text into tokens, known or not: together they are the text.
+
+        >>> WordVocabulary(['The']).cut('The cat, I said')
+        ['The', ' cat', ',', ' I', ' said']
+
+        Args:
+            text: Any text.
+        """
+        check_text(text)
+        return _TOKEN.findall(text)
+
     def count_unseen(self, text: str) -> dict[str, int]:
         """Counts the tokens of a text that are not known.
 
@@ -174,9 +195,8 @@ class WordVocabulary(Vocabulary):
         Returns:
             How often each of them occurs, sorted.
         """
-        check_text(text)
         counts = collections.Counter(
-            token for token in _TOKEN.findall(text) if token not in self._ids
+            token for token in self.cut(text) if token not in self._ids
         )
         return dict(sorted(counts.items()))
 

@@ -185,6 +185,14 @@ def write_list(directory: str, last: str | None) -> None:
         files.write(os.path.join(directory, _LIST), text)
 
 
+def delete_after(directory: str, step: int) -> None:
+    """Deletes the checkpoints of later steps than `step` in a directory."""
+    for path in pathlib.Path(directory).glob('ckpt-*.*'):
+        match = _NAME.fullmatch(path.stem)
+        if match and int(match[1]) > step:
+            path.unlink()
+
+
 def first_good(
     paths: list[str], read: Callable[[str], _Result]
 ) -> tuple[str, _Result]:

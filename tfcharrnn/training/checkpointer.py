@@ -24,6 +24,7 @@ class Checkpointer:
         model_dir/  model.json  vocabulary.json     what was trained
                     checkpoint  ckpt-*              the latest few
                     best/                           the best on validation
+                    history/                        weights, see `keep`
 
     A checkpoint holds the weights, the optimizer's slots, the step, the carried
     state and the record of the run. A Checkpointer is a callback, for use with
@@ -90,12 +91,15 @@ class Checkpointer:
                 '`vocab_size=len(vocabulary)`.'
             )
         averages = trainer.averages.variables
-        self._checkpoint = tf.train.Checkpoint(
-            model=trainer.model,
-            optimizer=trainer.optimizer,
-            step=trainer.step_variable,
-            progress=checkpoints.Progress(trainer, vocabulary),
+        shown = {
+            'model': trainer.model,
+            'step': trainer.step_variable,
+            'progress': checkpoints.Progress(trainer, vocabulary),
             **({checkpoints.AVERAGES: averages} if averages else {}),
+        }
+        self._weights = tf.train.Checkpoint(**shown)
+        self._checkpoint = tf.train.Checkpoint(
+            optimizer=trainer.optimizer, **shown
         )
         self._managers: dict[str, tf.train.CheckpointManager] = {}
         self._restored: str | None = None
@@ -112,7 +116,21 @@ class Checkpointer:
         best = trainer.record.best
         if metrics.get('valid_loss', best.loss) < best.loss:
             best.loss, best.step = metrics['valid_loss'], trainer.step
-            self._write(os.path.join(self.model_dir, model_dirs.BEST), 1)
+            directory = os.path.join(self.model_dir, model_dirs.BEST)
+            self._write(directory, 1, self._checkpoint)
+
+    def keep(self, trainer: Trainer, metrics: Metrics) -> None:
+        """Saves the weights in `history/`, where they stay: a callback.
+
+        They can be loaded and looked at, but training cannot go on from them:
+        what only the optimizer needs is left out.
+        """
+        del metrics
+        directory = os.path.join(self.model_dir, model_dirs.HISTORY)
+        if directory not in self._managers:
+            # What a run that went back to this step has left behind.
+            checkpoints.delete_after(directory, trainer.step)
+        self._write(directory, None, self._weights)
 
     def save(self) -> str:
         """Saves a checkpoint at the trainer's step and returns its path.
@@ -123,7 +141,9 @@ class Checkpointer:
                 full; earlier checkpoints are unchanged.
         """
         if self._restored is None or self._saved != self._now():
-            self._restored = self._write(self.model_dir, self._max_to_keep)
+            self._restored = self._write(
+                self.model_dir, self._max_to_keep, self._checkpoint
+            )
             self._saved = self._now()
         return self._restored
 
@@ -150,7 +170,7 @@ class Checkpointer:
         logging.info('Restored %s', self._restored)
         return self._restored
 
-    def _write(self, directory, max_to_keep):
+    def _write(self, directory, max_to_keep, checkpoint):
         """Writes a checkpoint; earlier ones are safe until it is complete."""
         self._check_finite()
         trainer = self.trainer
@@ -166,7 +186,7 @@ class Checkpointer:
             if directory not in self._managers:
                 checkpoints.write_list(directory, self._restored)
                 self._managers[directory] = tf.train.CheckpointManager(
-                    self._checkpoint, directory, max_to_keep
+                    checkpoint, directory, max_to_keep
                 )
             _keep_before(path)
             manager = self._managers[directory]

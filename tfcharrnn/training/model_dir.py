@@ -3,6 +3,7 @@
     model.json  vocabulary.json   what was trained
     run.flags                     with which settings
     checkpoint  ckpt-*  best/     see `training.checkpoint`
+    history/                      weights of some steps, to look back at
     metrics.jsonl  samples.txt    what it measured and wrote in training
     train/  valid/                events for TensorBoard
 
@@ -40,6 +41,7 @@ RUN_FLAGS = 'run.flags'
 METRICS = 'metrics.jsonl'
 SAMPLES = 'samples.txt'
 BEST = 'best'
+HISTORY = 'history'
 _FORMAT = 'tfcharrnn model'
 _VERSION = 1
 _CHECKSUM = '# sha256: '
@@ -53,10 +55,13 @@ _WRITTEN = (
     'best/checkpoint',
     'best/ckpt-[0-9]*.index',
     'best/ckpt-[0-9]*.data-*',
+    'history/checkpoint',
+    'history/ckpt-[0-9]*.index',
+    'history/ckpt-[0-9]*.data-*',
     'train/events.out.tfevents.*',
     'valid/events.out.tfevents.*',
 )
-_FOLDERS = (BEST, 'train', 'valid')
+_FOLDERS = (BEST, HISTORY, 'train', 'valid')
 
 
 def load_model(

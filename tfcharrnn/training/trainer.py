@@ -121,8 +121,7 @@ class Trainer:
         self.stop_training = False
         self.step_variable = same_on_all(0, tf.int64, 'step')
         self._augments = tuple(augments)
-        self._dropout_schedule = dropout_schedule
-        self._seed = seed
+        self._dropout_schedule, self._seed = dropout_schedule, seed
         self._carried = states.Carried(model)
         self._updates = updates.Updates(
             model, optimizer, clip_norm=clip_norm, average=average
@@ -130,6 +129,10 @@ class Trainer:
         self.averages = self._updates.averages
         self._loop = loop.Loop(self._step, steps_per_loop)
         self._evaluator = Evaluator(model, self.compute_loss)
+
+    def __repr__(self) -> str:
+        kind = type(self.optimizer).__name__
+        return f'<Trainer of {self.model!r} by {kind}, step {self.step:,}>'
 
     @property
     def step(self) -> int:
@@ -352,10 +355,7 @@ class Trainer:
     def restore(
         self, record: Record, windows: Windows, state: list[np.ndarray]
     ) -> None:
-        """Goes on from what a checkpoint holds besides the variables.
-
-        That is the `record`, the `windows` and the `state_arrays()` of then.
-        """
+        """Goes on from the `state_arrays()` and so on of a checkpoint."""
         self.record, self.windows = record, windows
         self._carried.reset(state)
         self.dataset = None

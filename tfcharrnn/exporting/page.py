@@ -1,0 +1,162 @@
+r"""Page: one HTML file in which a model runs, and shows what it has learnt.
+
+    model_dir  ->  payload (JSON)  \
+    page/*.js  ->  one script       >  page.html, that opens from disk
+    page/style.css                 /
+
+The file needs no server and no network: its Content-Security-Policy forbids
+requests, and any script but its own. Texts of the run (its name, tokens,
+settings) reach the page as JSON, whose < > & are escaped, so none of them can
+end the element that it is in; the page shows them as text.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import os
+import pathlib
+import re
+from typing import Any
+
+from absl import logging
+
+from tfcharrnn import checks, files
+from tfcharrnn.exporting import payload as payloads
+from tfcharrnn.exporting import quantization, snapshots
+from tfcharrnn.exporting.bundle import bundle
+
+PAGE = pathlib.Path(__file__).with_name('page')
+# A browser takes noticeable time, and memory, for a larger file.
+LARGE = 10_000_000
+
+
+def export(
+    model_dir: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    checkpoint: str | None = None,
+    checkpoints: int = 1,
+) -> None:
+    """Writes a page about a trained model.
+
+        page.export('runs/bard', 'bard.html', checkpoints=5)
+
+    Args:
+        model_dir: The directory of the run.
+        out: Where to write; an existing file is replaced.
+        checkpoint: The one that the page shows first, as for `load_model`.
+        checkpoints: How many checkpoints of the run the page has, at most:
+            this one, the best, and others spread over training.
+
+    Raises:
+        FileNotFoundError: There is no model or no such checkpoint.
+        ValueError: A file is damaged, the model has a cell of your own, or
+            `checkpoints` is not a whole number from 1 up.
+        OSError: The page cannot be written.
+    """
+    checks.whole_number('checkpoints', checkpoints)
+    payload = make_payload(
+        model_dir, checkpoint=checkpoint, checkpoints=checkpoints
+    )
+    text = render(payload)
+    size = len(text.encode('utf-8'))
+    if size > LARGE:
+        logging.warning(
+            'The page has %.1f MB, so a browser may take seconds to open it. '
+            'A smaller model, or fewer `checkpoints`, make a smaller page.',
+            size / 1e6,
+        )
+    files.write(out, text)
+
+
+def make_payload(
+    model_dir: str | os.PathLike,
+    *,
+    checkpoint: str | None = None,
+    checkpoints: int = 1,
+) -> dict[str, Any]:
+    """Returns what a page knows about a run: see `exporting.payload`.
+
+    Args:
+        model_dir: As for `export`.
+        checkpoint: As for `export`.
+        checkpoints: As for `export`.
+
+    Raises:
+        FileNotFoundError, ValueError: As for `export`.
+    """
+    shown, start, vocabulary = snapshots.load(
+        model_dir, checkpoint, checkpoints
+    )
+    model = shown[start].model
+    quantization.check(model)
+    curve = snapshots.curve(model_dir)
+    losses = {point.step: point.valid for point in curve}
+    name = pathlib.Path(model_dir).resolve().name
+    return {
+        **payloads.describe(model, vocabulary, name=name),
+        'checkpoints': [
+            {
+                'label': f'{each.step:,}' if each.step is not None else '',
+                'step': each.step,
+                'best': each.is_best,
+                'loss': losses.get(each.step) if each.step else None,
+                'weights': payloads.weights_of(each.model),
+            }
+            for each in shown
+        ],
+        'start': start,
+        'curve': [point._asdict() for point in curve],
+        'units': [],
+        'sampleText': '',
+        'card': [],
+        'python': '',
+    }
+
+
+def render(payload: dict[str, Any], folder: pathlib.Path = PAGE) -> str:
+    """Returns the HTML of a page.
+
+    Args:
+        payload: From `make_payload`.
+        folder: Where page.html, style.css and the modules are.
+
+    Raises:
+        ValueError: page.html lacks a place, or the modules cannot be bundled.
+    """
+    script = bundle(folder)
+    style = (folder / 'style.css').read_text('utf-8')
+    parts = {
+        'csp': _policy(script, style),
+        'title': html.escape(payload['name']),
+        'style': style,
+        'payload': payloads.write(payload),
+        'script': script,
+    }
+    template = (folder / 'page.html').read_text('utf-8')
+    places = re.findall(r'\{\{(\w+)\}\}', template)
+    if sorted(places) != sorted(parts):
+        raise ValueError(
+            f'page.html has the places {places}, but needs each of '
+            f'{list(parts)} once.'
+        )
+    return re.sub(r'\{\{(\w+)\}\}', lambda match: parts[match[1]], template)
+
+
+def _policy(script: str, style: str) -> str:
+    """Returns a policy that allows the script and the style, and no more."""
+    scripts = _hash(script)
+    if 'WebAssembly' in script:
+        scripts += " 'wasm-unsafe-eval'"
+    # The worker is made of the text of the script.
+    return (
+        f"default-src 'none'; script-src {scripts}; style-src {_hash(style)}; "
+        "worker-src blob:; img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode('utf-8')).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
