@@ -288,26 +288,15 @@ class Generator:
         return np.concatenate([first, self._writer.score(ids)])
 
     def surprise(self, text: str) -> Surprise:
-        """Computes how surprising the model finds each character of a text.
+        """Returns a text with the bits of each character; see `Surprise`.
 
-            generator.surprise('To be, or not to be')   # colored in a notebook
+        generator.surprise('To be, or not to be')   # colored in a notebook
 
         Args:
             text: Any text. A character that the vocabulary lacks is not read,
                 and its bits are NaN; a word that it lacks is read as ' <unk>'.
-
-        Returns:
-            The characters with their bits, which shows itself in colors: see
-            `Surprise`.
         """
-        tokens = self.vocabulary.cut(text)
-        is_known = [token in self.vocabulary for token in tokens]
-        has_unknown = self.vocabulary.unknown is not None
-        is_read = np.array(is_known, bool) | has_unknown
-        scores = np.full([len(tokens)], np.nan)
-        read = [t for t, is_one in zip(tokens, is_read, strict=True) if is_one]
-        scores[is_read] = self.score(''.join(read))
-        return Surprise(tokens, scores, is_known)
+        return Surprise.of(text, self.vocabulary, self.score)
 
     def states(self, text: str) -> dict[str, np.ndarray]:
         r"""Reads a text and returns what each unit did at each character.
@@ -319,31 +308,22 @@ class Generator:
             (5, 1, 8)
 
         The text is read from the zero state, as by `score`, in float32. At
-        position t are the values after character t was read:
+        position t are the values after character t, in the names of `cells`:
 
-            gru      state   h', which is also the output; from -1 to 1
-                     update  z: the share of the old state that is kept
-                     reset   r: the share of it that the candidate sees
-                     candidate  h~: what the state moves to
-            lstm     state, cell  h' and c'
-                     input, forget, output  the gates i, f and o, from 0 to 1
-                     candidate  tanh(g): what is added to c
-            mingru   state, update, candidate  as for gru; but `update` is the
-                     share of the candidate, and neither is bounded by 1
-            vanilla  state
+            gru      state h', update z, reset r, candidate h~
+            lstm     state h', cell c', input i, forget f, output o, candidate
+            mingru   state h', update z, candidate
+            vanilla  state h'
 
-        The equations are those of `nn.cells`. A cell of your own has what its
-        `trace` names; 'state' is its outputs.
-
-        Args:
-            text: Any text.
+        'state' is also the output. Gates are from 0 to 1. z is the share of
+        the old state that is kept; in mingru, the share that is replaced. A
+        cell of your own has what its `trace` names.
 
         Returns:
             [T, L, U] float32 by name: T characters, L layers of U units.
 
         Raises:
-            ValueError: The text has characters that the vocabulary lacks, or
-                the model is not a `CharRNN`.
+            ValueError: As for `score`, or the model is not a `CharRNN`.
         """
         if self._tracer is None:
             self._tracer = Tracer(self.model)
@@ -358,7 +338,9 @@ class Generator:
         # A line begins after the end of another, which is not part of it.
         if self.vocabulary.lines or not len(ids):
             ids = np.append(self._start_id(), ids)
-        stop = Stop(self._encode_stop(request.stop), len(self.vocabulary))
+        stop = Stop(
+            _encode_stop(self.vocabulary, request.stop), len(self.vocabulary)
+        )
         seed = request.seed
         if seed is None:
             seed = secrets.randbits(32)
@@ -389,30 +371,7 @@ class Generator:
         return self._encode(known[0])[0] if known else 0
 
     def _encode(self, text):
-        ids = self.vocabulary.encode(text)
-        if self.vocabulary.unknown is None:
-            return ids  # Or else the vocabulary has raised an error.
-        if unseen := self.vocabulary.count_unseen(text):
-            logging.warning(
-                'The vocabulary lacks %s: read as%s.',
-                ', '.join(map(repr, unseen)),
-                self.vocabulary.unknown,
-            )
-        return ids
-
-    def _encode_stop(self, stop):
-        if stop is None and self.vocabulary.lines:
-            stop = '\n'
-        if stop is None:
-            return None
-        ids = self.vocabulary.encode(stop)
-        if unseen := self.vocabulary.count_unseen(stop):
-            raise ValueError(
-                f'`stop` is {stop!r}, but the model never writes '
-                f'{", ".join(map(repr, unseen))}. Give words that it knows, '
-                f'each with the space before it.'
-            )
-        return ids
+        return _encode(self.vocabulary, text)
 
     def _decode(self, ids):
         return self.vocabulary.decode(ids)
@@ -431,3 +390,33 @@ def _make_writer(model: Any, precision: str) -> tuple[str, Any]:
             # Whatever is missing, float32 needs nothing.
             logging.info("`precision` is 'float32': %s", error)
     return 'float32', Writer(model)
+
+
+def _encode(vocabulary: Vocabulary, text: str) -> np.ndarray:
+    """Encodes a text; warns of words that are not known."""
+    ids = vocabulary.encode(text)
+    if vocabulary.unknown is None:
+        return ids  # Or else the vocabulary has raised an error.
+    if unseen := vocabulary.count_unseen(text):
+        logging.warning(
+            'The vocabulary lacks %s: read as%s.',
+            ', '.join(map(repr, unseen)),
+            vocabulary.unknown,
+        )
+    return ids
+
+
+def _encode_stop(vocabulary: Vocabulary, stop: str | None) -> Any:
+    """Returns the ids that end a text, or None."""
+    if stop is None and vocabulary.lines:
+        stop = '\n'
+    if stop is None:
+        return None
+    ids = vocabulary.encode(stop)
+    if unseen := vocabulary.count_unseen(stop):
+        raise ValueError(
+            f'`stop` is {stop!r}, but the model never writes '
+            f'{", ".join(map(repr, unseen))}. Give words that it knows, '
+            f'each with the space before it.'
+        )
+    return ids

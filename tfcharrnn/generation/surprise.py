@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from tfcharrnn.text.vocabulary import Vocabulary
 
 # Backgrounds from 1 bit on, by whole bits: of the 256 colors of terminals, and
 # the same in HTML. The text on them is black.
@@ -84,6 +86,29 @@ class Surprise(Sequence[Token]):
         self._is_known = list(is_known)
         # No negative zero.
         self.bits = np.abs(np.asarray(log_probabilities, float) / math.log(2))
+
+    @classmethod
+    def of(
+        cls,
+        text: str,
+        vocabulary: Vocabulary,
+        score: Callable[[str], np.ndarray],
+    ) -> Surprise:
+        """Scores a text, what the vocabulary lacks left out.
+
+        Args:
+            text: Any text.
+            vocabulary: If it has an `unknown`, all is read.
+            score: As `Generator.score`.
+        """
+        tokens = vocabulary.cut(text)
+        is_known = [token in vocabulary for token in tokens]
+        is_read = np.array(is_known, bool) | (vocabulary.unknown is not None)
+        scores = np.full([len(tokens)], np.nan)
+        scores[is_read] = score(
+            ''.join(t for t, read in zip(tokens, is_read, strict=True) if read)
+        )
+        return cls(tokens, scores, is_known)
 
     @property
     def text(self) -> str:
