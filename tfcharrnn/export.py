@@ -2,6 +2,8 @@ r"""Writes a trained model for other programs.
 
   python -m tfcharrnn.export --model_dir=runs/bard --format=safetensors \
       --out=bard.safetensors
+  python -m tfcharrnn.export --model_dir=runs/bard --format=page \
+      --checkpoints=5 --out=bard.html
 
 A file is written in full, or not at all. In Python, `tfcharrnn.exporting.save`
 does the same, and `tfcharrnn.exporting.load` makes a model of a file of
@@ -36,6 +38,11 @@ class ExportConfig(fields.Settings):
     )
     out: str = fields.text('', 'The file or folder to write. Required.')
     overwrite: bool = fields.switch(False, 'Replaces what is there.')
+    checkpoints: int = fields.whole(
+        1,
+        'Checkpoints of the run in a page, at most: --checkpoint, the best, '
+        'and others spread over training (see --keep_every of train).',
+    )
 
     def check_together(self) -> None:
         """Refuses settings that are missing or contradict each other."""
@@ -57,17 +64,15 @@ def main() -> None:
     """Writes what the flags ask for."""
     config = ExportConfig(**commands.given(FLAGS))
     startup.import_tensorflow()
-    from tfcharrnn.exporting.formats import save
-    from tfcharrnn.training.model_dir import load_model
+    from tfcharrnn.exporting.formats import save_run
 
-    model, vocabulary = load_model(config.model_dir, config.checkpoint)
     format = str(config.format)
     options = FORMATS[format].options
-    paths = save(
-        model,
-        vocabulary,
+    paths = save_run(
+        config.model_dir,
         config.out,
         format=format,
+        checkpoint=config.checkpoint,
         overwrite=config.overwrite,
         options={name: getattr(config, name) for name in options},
     )

@@ -4,6 +4,7 @@ A new format is a line in `FORMATS` and a module in this folder with
 
     write(model, vocabulary, out, *, option=...) -> paths that it wrote
     read(path, vocabulary) -> model, vocabulary     # if its line says so
+    write_run(model_dir, out, *, checkpoint, option=...) -> paths   # the same
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class Format(NamedTuple):
         reads: Endings of the files that its module reads.
         options: Keywords of its `write`: settings of the command that this
             format takes.
+        of_run: Whether it shows more of a run than one model: then its module
+            has a `write_run`.
     """
 
     help: str
@@ -37,6 +40,7 @@ class Format(NamedTuple):
     ending: str
     reads: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    of_run: bool = False
 
 
 FORMATS = {
@@ -56,6 +60,14 @@ FORMATS = {
         'safetensors_file',
         '.safetensors',
         reads=('.safetensors',),
+    ),
+    'page': Format(
+        'one HTML file in which the model runs: write with it, look inside it, '
+        'watch it learn',
+        'page',
+        '.html',
+        options=('checkpoints',),
+        of_run=True,
     ),
 }
 # What PyTorch and others write with Python's pickle, which may run code.
@@ -103,20 +115,56 @@ def save(
         ValueError: The format cannot hold the model, an option is not one of
             the format, or a package is not installed.
     """
-    kind = FORMATS[checks.choice('format', format, FORMATS)]
-    for name in options or ():
-        checks.choice('options', name, kind.options)
-    out = pathlib.Path(out)
-    if not out.name.endswith(kind.ending):
-        raise ValueError(
-            f"`out` is '{out}', but a file of the format {format} ends in "
-            f'{kind.ending}.'
-        )
-    _check_free(out, kind, overwrite)
+    kind, out = _check(out, format, overwrite, options)
     _check_model(model, vocabulary)
     out.parent.mkdir(parents=True, exist_ok=True)
     write = _module(kind).write
     return write(model, vocabulary, out, **(options or {}))
+
+
+def save_run(
+    model_dir: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    format: str,
+    checkpoint: str | None = None,
+    overwrite: bool = False,
+    options: Mapping[str, Any] | None = None,
+) -> list[pathlib.Path]:
+    """Writes the model of a run for other programs.
+
+        save_run('runs/bard', 'bard.html', format='page')
+
+    Args:
+        model_dir: The directory of the run.
+        out: As for `save`.
+        format: As for `save`.
+        checkpoint: As for `load_model`.
+        overwrite: As for `save`.
+        options: As for `save`.
+
+    Returns:
+        As `save`.
+
+    Raises:
+        FileExistsError, FileNotFoundError, ValueError: As for `save` and
+            `load_model`.
+    """
+    kind, out = _check(out, format, overwrite, options)
+    if not kind.of_run:
+        from tfcharrnn.training.model_dir import load_model
+
+        model, vocabulary = load_model(model_dir, checkpoint)
+        return save(
+            model,
+            vocabulary,
+            out,
+            format=format,
+            overwrite=overwrite,
+            options=options,
+        )
+    write = _module(kind).write_run
+    return write(model_dir, out, checkpoint=checkpoint, **(options or {}))
 
 
 def load(
@@ -193,6 +241,21 @@ def package(name: str, extra: str) -> Any:
 
 def _module(kind):
     return importlib.import_module(f'{__package__}.{kind.module}')
+
+
+def _check(out, format, overwrite, options):
+    """Returns the format and the path, if that may be written."""
+    kind = FORMATS[checks.choice('format', format, FORMATS)]
+    for name in options or ():
+        checks.choice('options', name, kind.options)
+    out = pathlib.Path(out)
+    if not out.name.endswith(kind.ending):
+        raise ValueError(
+            f"`out` is '{out}', but a file of the format {format} ends in "
+            f'{kind.ending}.'
+        )
+    _check_free(out, kind, overwrite)
+    return kind, out
 
 
 def _check_free(out, kind, overwrite):

@@ -26,22 +26,52 @@ from tfcharrnn import checks, files
 from tfcharrnn.exporting import payload as payloads
 from tfcharrnn.exporting import quantization, snapshots
 from tfcharrnn.exporting.bundle import bundle
+from tfcharrnn.text.vocabulary import Vocabulary
 
 PAGE = pathlib.Path(__file__).with_name('page')
 # A browser takes noticeable time, and memory, for a larger file.
 LARGE = 10_000_000
 
 
-def export(
+def write(
+    model: Any,
+    vocabulary: Vocabulary,
+    out: str | os.PathLike,
+    *,
+    checkpoints: int = 1,
+) -> list[pathlib.Path]:
+    """Writes a page about a model in memory, of which no run is known.
+
+    Args:
+        model: A `CharRNN` with a cell of this library.
+        vocabulary: Its vocabulary.
+        out: Where to write; an existing file is replaced.
+        checkpoints: 1, as there are no others.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: The model has a cell of your own, or `checkpoints` is not 1.
+        OSError: The page cannot be written.
+    """
+    checks.whole_number('checkpoints', checkpoints, high=1)
+    quantization.check(model)
+    shown = snapshots.Snapshot(model, None, '', False)
+    payload = _payload([shown], 0, vocabulary, name=pathlib.Path(out).stem)
+    return _write(out, payload)
+
+
+def write_run(
     model_dir: str | os.PathLike,
     out: str | os.PathLike,
     *,
     checkpoint: str | None = None,
     checkpoints: int = 1,
-) -> None:
+) -> list[pathlib.Path]:
     """Writes a page about a trained model.
 
-        page.export('runs/bard', 'bard.html', checkpoints=5)
+        page.write_run('runs/bard', 'bard.html', checkpoints=5)
 
     Args:
         model_dir: The directory of the run.
@@ -49,6 +79,9 @@ def export(
         checkpoint: The one that the page shows first, as for `load_model`.
         checkpoints: How many checkpoints of the run the page has, at most:
             this one, the best, and others spread over training.
+
+    Returns:
+        The path.
 
     Raises:
         FileNotFoundError: There is no model or no such checkpoint.
@@ -60,15 +93,7 @@ def export(
     payload = make_payload(
         model_dir, checkpoint=checkpoint, checkpoints=checkpoints
     )
-    text = render(payload)
-    size = len(text.encode('utf-8'))
-    if size > LARGE:
-        logging.warning(
-            'The page has %.1f MB, so a browser may take seconds to open it. '
-            'A smaller model, or fewer `checkpoints`, make a smaller page.',
-            size / 1e6,
-        )
-    files.write(out, text)
+    return _write(out, payload)
 
 
 def make_payload(
@@ -80,40 +105,20 @@ def make_payload(
     """Returns what a page knows about a run: see `exporting.payload`.
 
     Args:
-        model_dir: As for `export`.
-        checkpoint: As for `export`.
-        checkpoints: As for `export`.
+        model_dir: As for `write_run`.
+        checkpoint: As for `write_run`.
+        checkpoints: As for `write_run`.
 
     Raises:
-        FileNotFoundError, ValueError: As for `export`.
+        FileNotFoundError, ValueError: As for `write_run`.
     """
     shown, start, vocabulary = snapshots.load(
         model_dir, checkpoint, checkpoints
     )
-    model = shown[start].model
-    quantization.check(model)
-    curve = snapshots.curve(model_dir)
-    losses = {point.step: point.valid for point in curve}
+    quantization.check(shown[start].model)
     name = pathlib.Path(model_dir).resolve().name
-    return {
-        **payloads.describe(model, vocabulary, name=name),
-        'checkpoints': [
-            {
-                'label': f'{each.step:,}' if each.step is not None else '',
-                'step': each.step,
-                'best': each.is_best,
-                'loss': losses.get(each.step) if each.step else None,
-                'weights': payloads.weights_of(each.model),
-            }
-            for each in shown
-        ],
-        'start': start,
-        'curve': [point._asdict() for point in curve],
-        'units': [],
-        'sampleText': '',
-        'card': [],
-        'python': '',
-    }
+    curve = snapshots.curve(model_dir)
+    return _payload(shown, start, vocabulary, name=name, curve=curve)
 
 
 def render(payload: dict[str, Any], folder: pathlib.Path = PAGE) -> str:
@@ -143,6 +148,44 @@ def render(payload: dict[str, Any], folder: pathlib.Path = PAGE) -> str:
             f'{list(parts)} once.'
         )
     return re.sub(r'\{\{(\w+)\}\}', lambda match: parts[match[1]], template)
+
+
+def _payload(shown, start, vocabulary, *, name, curve=()):
+    """Returns the payload of some snapshots, `shown[start]` first."""
+    losses = {point.step: point.valid for point in curve}
+    return {
+        **payloads.describe(shown[start].model, vocabulary, name=name),
+        'checkpoints': [
+            {
+                'label': '' if each.step is None else f'{each.step:,}',
+                'step': each.step,
+                'best': each.is_best,
+                'loss': losses.get(each.step),
+                'weights': payloads.weights_of(each.model),
+            }
+            for each in shown
+        ],
+        'start': start,
+        'curve': [point._asdict() for point in curve],
+        'units': [],
+        'sampleText': '',
+        'card': [],
+        'python': '',
+    }
+
+
+def _write(out: str | os.PathLike, payload: dict[str, Any]):
+    """Writes a page, and says if it is a large one."""
+    text = render(payload)
+    size = len(text.encode('utf-8'))
+    if size > LARGE:
+        logging.warning(
+            'The page has %.1f MB, so a browser may take seconds to open it. '
+            'A smaller model, or fewer `checkpoints`, make a smaller page.',
+            size / 1e6,
+        )
+    files.write(out, text)
+    return [pathlib.Path(out)]
 
 
 def _policy(script: str, style: str) -> str:

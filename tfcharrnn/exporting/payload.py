@@ -7,10 +7,12 @@
     card, python                           what a reader should know
 
 A matrix is `{shape, scale, data}`: base64 of float32 and int8, rows first, a
-row for each output. A vector is `{shape, data}`, base64 of float32. All numbers
-are little-endian. The weights of a checkpoint:
+row for each output; a small one has `fine: {scale, data}`, which is added. A
+vector is `{shape, data}`, base64 of float32. All numbers are little-endian. The
+weights of a checkpoint are those of `quantization.simplified`:
 
     embedding                  matrix [V, E]; none with one-hot inputs
+    letters                    matrix [V, E]: an embedding that is only shown
     layers[i].kernel           matrix [G * U, I]; G gates, ordered as in `cells`
     layers[i].recurrentKernel  matrix [G * U, U]; none for mingru
     layers[i].bias             vector [G * U]; [2, G * U] for gru
@@ -30,7 +32,7 @@ import numpy as np
 
 from tfcharrnn import __version__
 from tfcharrnn.exporting import quantization
-from tfcharrnn.exporting.quantization import Place
+from tfcharrnn.exporting.quantization import Rows, quantize
 from tfcharrnn.nn.char_rnn import CharRNN
 from tfcharrnn.text.vocabulary import Vocabulary
 from tfcharrnn.text.words import TOKEN_IN_JAVASCRIPT
@@ -92,24 +94,25 @@ def weights_of(model: CharRNN) -> dict[str, Any]:
     Raises:
         ValueError: A weight is not finite.
     """
-    embedding = quantization.embedding_of(model)
-    kernel = quantization.logits_of(model)
-    weights: dict[str, Any] = {'layers': []}
-    if embedding is not None:
-        weights['embedding'] = _matrix(embedding)
-    for layer, cell in enumerate(model.cells):
-        entry = {
-            _camel_case(name): _matrix(place)
-            for name, place in quantization.matrices_of(cell).items()
-        }
-        entry['bias'] = _vector(cell.bias)
-        if model.norms:
-            entry['normScale'] = _vector(model.norms[layer].scale)
-            entry['normShift'] = _vector(model.norms[layer].shift)
-        weights['layers'].append(entry)
-    weights['output'] = {'bias': _vector(model.bias)}
-    if kernel is not None:
-        weights['output']['kernel'] = _matrix(kernel)
+    shown = quantization.simplified(model)
+    weights: dict[str, Any] = {
+        'layers': [{'bias': _vector(cell.bias)} for cell in shown.cells],
+        'output': {'bias': _vector(shown.bias)},
+    }
+    for layer, norm in zip(weights['layers'], shown.norms, strict=False):
+        layer['normScale'] = _vector(norm.scale)
+        layer['normShift'] = _vector(norm.shift)
+    for path, variable in quantization.matrices_of(shown).items():
+        place, _, name = path.rpartition('.')
+        part, _, layer = place.partition('.')
+        target = weights[part][int(layer)] if layer else weights[part]
+        target[_camel_case(name)] = _matrix(quantize(variable.numpy().T))
+    if model.embedding is not None:
+        rows = quantize(model.embedding.numpy())
+        if shown.embedding is None:
+            weights['letters'] = _matrix(rows._replace(fine=None))
+        else:
+            weights['embedding'] = _matrix(rows)
     return weights
 
 
@@ -132,12 +135,17 @@ def describe(
     }
 
 
-def _matrix(place: Place) -> dict[str, Any]:
-    data, scale = quantization.rows_of(place)
+def _matrix(rows: Rows) -> dict[str, Any]:
+    matrix = {'shape': list(rows.data.shape), **_numbers(rows)}
+    if rows.fine is not None:
+        matrix['fine'] = _numbers(rows.fine)
+    return matrix
+
+
+def _numbers(rows: Rows) -> dict[str, str]:
     return {
-        'shape': list(data.shape),
-        'scale': _base64(scale.astype('<f4')),
-        'data': _base64(data),
+        'scale': _base64(rows.scale.astype('<f4')),
+        'data': _base64(rows.data),
     }
 
 

@@ -18,9 +18,10 @@ export class Model {
     this.config = config;
     this.units = config.units;
     this.cell = CELLS[config.cell];
-    const {embedding, layers, output} = weights;
+    const {embedding, letters, layers, output} = weights;
     const memory = new Matrices(tensorsIn(weights), module);
     this.embedding = embedding ? memory.add(embedding) : null;
+    this.letters = letters ? memory.add(letters) : this.embedding;
     this.layers = layers.map((layer) => new Layer(this, memory, layer));
     this.kernel = output.kernel ? memory.add(output.kernel) : this.embedding;
     this.bias = floatsOf(output.bias);
@@ -65,8 +66,8 @@ export class Model {
 
   /** Returns what stands for a character: its embedding, or its weights. */
   vectorOf(id) {
-    return this.embedding
-      ? this.embedding.row(id)
+    return this.letters
+      ? this.letters.row(id)
       : this.layers[0].kernel.column(id);
   }
 
@@ -110,7 +111,7 @@ class Layer {
   /** Does the same for a character; returns a new array. */
   projectId(id, embedding) {
     const products = embedding
-      ? this.kernel.timesRow(embedding, id)
+      ? this.kernel.times(embedding.row(id))
       : this.kernel.column(id);
     return this.bias.map((b, i) => b + products[i]);
   }
@@ -141,8 +142,8 @@ function normalize(x, scale, shift) {
   }
 }
 
-function tensorsIn({embedding, layers, output}) {
-  const all = [embedding, output.kernel];
+function tensorsIn({embedding, letters, layers, output}) {
+  const all = [embedding, letters, output.kernel];
   for (const layer of layers) all.push(layer.kernel, layer.recurrentKernel);
   return all.filter(Boolean);
 }

@@ -33,7 +33,8 @@ export class Matrices {
   constructor(tensors, module) {
     const columns = Math.max(...tensors.map((t) => roundUp(t.shape[1], 8)));
     let size = 2 * columns + 16;
-    for (const {shape} of tensors) {
+    const halves = tensors.flatMap((t) => (t.fine ? [t, t] : [t]));
+    for (const {shape} of halves) {
       const rows = roundUp(shape[0], 4);
       size += rows * (roundUp(shape[1], 8) + 8) + 64;
     }
@@ -64,7 +65,11 @@ export class Matrices {
   }
 }
 
-/** A matrix of int8 with a scale for each row. */
+/**
+ * A matrix of int8 with a scale for each row.
+ *
+ * A small one has a second one, `fine`: what rounding the first has left.
+ */
 class Matrix {
   constructor(memory, tensor) {
     const [rows, columns] = tensor.shape;
@@ -90,6 +95,8 @@ class Matrix {
     // No sum of a fourth of the columns may leave int32.
     const limit = MAX_INT32 / (127 * (this.paddedColumns / 4));
     this.limit = Math.min(MAX_INT16, Math.floor(limit));
+    const {fine, shape} = tensor;
+    this.fine = fine ? new Matrix(memory, {shape, ...fine}) : null;
   }
 
   #setWeights(data) {
@@ -119,13 +126,6 @@ class Matrix {
     return this.#multiply(largest / limit);
   }
 
-  /** Multiplies with a row of another matrix, which is integers already. */
-  timesRow(other, row) {
-    const start = row * other.paddedColumns;
-    this.x.set(other.weights.subarray(start, start + this.paddedColumns));
-    return this.#multiply(other.scale[row]);
-  }
-
   #multiply(factor) {
     this.x.fill(0, this.columns);
     this.memory.product(
@@ -137,20 +137,32 @@ class Matrix {
       this.paddedColumns,
       factor,
     );
+    if (this.fine) {
+      const rest = this.fine.#multiply(factor);
+      for (let row = 0; row < this.rows; row++) this.y[row] += rest[row];
+    }
     return this.y;
   }
 
   /** Returns a column, [rows]. */
   column(index) {
     const {weights, paddedColumns, scale} = this;
-    return scale.map((s, row) => s * weights[row * paddedColumns + index]);
+    const rest = this.fine?.column(index);
+    return scale.map((s, row) => {
+      const value = s * weights[row * paddedColumns + index];
+      return rest ? value + rest[row] : value;
+    });
   }
 
   /** Returns a row, [columns]. */
   row(index) {
     const start = index * this.paddedColumns;
     const part = this.weights.subarray(start, start + this.columns);
-    return Float32Array.from(part, (w) => w * this.scale[index]);
+    const rest = this.fine?.row(index);
+    return Float32Array.from(part, (w, column) => {
+      const value = w * this.scale[index];
+      return rest ? value + rest[column] : value;
+    });
   }
 }
 
