@@ -184,8 +184,10 @@ def _write(out: str | os.PathLike, payload: dict[str, Any]):
             'A smaller model, or fewer `checkpoints`, make a smaller page.',
             size / 1e6,
         )
+    out = pathlib.Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
     files.write(out, text)
-    return [pathlib.Path(out)]
+    return [out]
 
 
 def _policy(script: str, style: str) -> str:

@@ -84,7 +84,9 @@ def load(
             for step, path in _all_steps(model_dir).items()
             if step != chosen.step
         }
-        for step in spread(list(others), number - 1, [chosen.step], best):
+        for step in spread(
+            list(others), number - 1, taken=[chosen.step], best=best
+        ):
             try:
                 model, _ = model_dirs.load_model(model_dir, others[step])
             except ValueError as error:
@@ -96,7 +98,7 @@ def load(
 
 
 def spread(
-    steps: list[int], number: int, taken: list[int], best: int | None = None
+    steps: list[int], number: int, *, taken: list[int], best: int | None = None
 ) -> list[int]:
     """Chooses steps that lie far from each other.
 
