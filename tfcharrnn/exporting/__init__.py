@@ -6,6 +6,7 @@ The modules in the order of their imports:
     saved_model       text in, text out, in one graph
     onnx_graph        logits and state, in operations of ONNX
     layers            the weights that a model shares with other programs
+    keras_file        Keras' own layers
     safetensors_file  weights with the names of PyTorch
     quantization      the matrices of a model as int8
     snapshots         checkpoints of a run, spread over its training

@@ -28,6 +28,7 @@ class Format(NamedTuple):
         help: What it is, for `--help`.
         module: The module in this folder that writes it.
         ending: How the name of its file ends; '': it is a folder.
+        beside: Ending of a second file that is written beside it, if any.
         reads: Endings of the files that its module reads.
         options: Keywords of its `write`: settings of the command that this
             format takes.
@@ -38,6 +39,7 @@ class Format(NamedTuple):
     help: str
     module: str
     ending: str
+    beside: str = ''
     reads: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     of_run: bool = False
@@ -48,6 +50,13 @@ FORMATS = {
         'a folder for TensorFlow and TensorFlow Serving: prompts in, texts out',
         'saved_model',
         '',
+    ),
+    'keras': Format(
+        "a .keras file of Keras' own layers, and the vocabulary beside it",
+        'keras_file',
+        '.keras',
+        beside='.vocabulary.json',
+        reads=('.keras', '.weights.h5'),
     ),
     'onnx': Format(
         'a graph of logits and next state, for steps and sequences',
@@ -255,6 +264,9 @@ def _check(out, format, overwrite, options):
             f'{kind.ending}.'
         )
     _check_free(out, kind, overwrite)
+    if kind.beside:
+        beside = out.with_name(out.name.removesuffix(kind.ending) + kind.beside)
+        _check_free(beside, kind, overwrite)
     return kind, out
 
 

@@ -125,7 +125,8 @@ def model_of(
     if sizes['vocab_size'] != len(vocabulary):
         raise ValueError(
             f'it has {sizes["vocab_size"]:,} characters, but the vocabulary '
-            f'has {len(vocabulary):,}.'
+            f'has {len(vocabulary):,}: all tokens are needed, also those that '
+            'are not characters, such as [UNK].'
         )
     for name, size in sizes.items():
         if config is not None and config.get(name) != size:
