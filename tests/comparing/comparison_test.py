@@ -104,6 +104,12 @@ class ComparisonTest(parameterized.TestCase):
         self.assertGreater(more, 3)
         self.assertRegex(line, rf'nothing .*2 of 3.*about {more} more seeds\.')
 
+    def test_a_target_that_is_reached_too_early_to_tell_is_told(self):
+        lines = conclusions(compare(target=2.5, **CLEAR))
+        self.assertLen(lines, 2)
+        self.assertRegex(lines[1], 'At the first evaluation, fast had reached')
+        self.assertLen(conclusions(compare(target=1.1, **CLEAR)), 1)
+
     def test_equal_runs_are_told(self):
         same = {'plain': CLEAR['plain'], 'twin': CLEAR['plain']}
         (line,) = conclusions(compare(**same))

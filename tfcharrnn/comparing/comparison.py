@@ -188,9 +188,24 @@ def conclusions(comparison: Comparison) -> list[str]:
             f'These are {len(others)} intervals of 95 % each: where no variant '
             'differs, about one in twenty would still say so.'
         )
+    if early := [
+        name for name in comparison.curves if _is_early(name, comparison)
+    ]:
+        lines.append(
+            f'At the first evaluation, {", ".join(early)} had reached '
+            f'{comparison.target} already, so it took fewer characters than '
+            'the table says. Evaluate more often, or choose another target.'
+        )
     for (name, seed), reason in sorted(comparison.missing.items()):
         lines.append(f'Missing: {name}, seed {seed}: {reason}')
     return lines
+
+
+def _is_early(name, comparison):
+    """Returns whether a run had reached the target when it was first asked."""
+    reached = comparison.reached(name)
+    runs = comparison.curves[name]
+    return any(reached[seed][0] <= runs[seed].num_chars[0] for seed in reached)
 
 
 def _conclude(name, control, comparison):
