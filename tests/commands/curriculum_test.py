@@ -45,7 +45,10 @@ LINES = (
     'hardest:length,competence=0.1@10',
     'vocabulary:9@6,all',
 )
-FILES = (f'mix:{CORPUS}=linear:1:0.2:20,b.txt=linear:0:0.8:20',)
+FILES = (
+    f'mix:{CORPUS}=linear:1:0.2:20,b.txt=linear:0:0.8:20',
+    f'bandit:prediction,{CORPUS},b.txt,rate=0.5',
+)
 
 
 class CurriculumTest(parameterized.TestCase):

@@ -87,6 +87,14 @@ class NamedTest(tf.test.TestCase, parameterized.TestCase):
         self.assertNoCommonElements(''.join(last), 'abxyz')
         self.assertIn('é', ''.join(last))
 
+    def test_a_bandit_chooses_among_files(self):
+        text = 'bandit:gradient,a.txt,b.txt,every=2,rate=0.5,epsilon=0.1'
+        (chosen,) = self.make(text)
+        self.assertIsInstance(chosen.dataset, curricula.AdaptiveMixture)
+        self.assertEqual([*curricula.digests(self.config)], ['a.txt', 'b.txt'])
+        (control,) = self.make('bandit:gradient,a.txt,b.txt', control=True)
+        self.assertIsInstance(control.dataset, curricula.Mixture)
+
     def test_the_vocabulary_has_the_characters_of_all_files(self):
         self.make('mix:a.txt=1,b.txt=1')
         self.assertContainsSubset({*'abxé0 '}, {*self.corpus.vocabulary.tokens})
@@ -166,6 +174,15 @@ class NamedTest(tf.test.TestCase, parameterized.TestCase):
             r'all 0 at step \d',
         ),
         ('mix:*.txt=1,b.txt=1', {}, r"'a.txt' in '\*.txt', but it is a part"),
+        ('bandit:luck,a.txt,b.txt', {}, r'has a gain \(prediction, self'),
+        ('bandit:self,a.txt', {}, 'two files or more'),
+        ('bandit:self,a.txt,b.txt,every=0', {}, 'every=0'),
+        ('bandit:self,a.txt,b.txt,epsilon=2', {}, 'epsilon=2'),
+        (
+            'bandit:self,a.txt,b.txt',
+            {'strategy': 'mirrored'},
+            'on one device only',
+        ),
         ('lessons.py:a,b', {}, 'must name one function'),
     )
     def test_what_does_not_fit_is_one_sentence(self, text, settings, message):

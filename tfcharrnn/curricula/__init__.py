@@ -1,5 +1,7 @@
 """Curricula: what a model learns first, and what next."""
 
+from tfcharrnn.curricula.adaptive import AdaptiveMixture, bandit
+from tfcharrnn.curricula.bandits import Exp3S, Policy
 from tfcharrnn.curricula.lengths import growing_length, parse
 from tfcharrnn.curricula.mixtures import Mixture, mix
 from tfcharrnn.curricula.named import characters, digests, make
@@ -21,9 +23,13 @@ from tfcharrnn.curricula.strategies import STRATEGIES, levels
 
 __all__ = [
     'STRATEGIES',
+    'AdaptiveMixture',
+    'Exp3S',
     'Mixture',
+    'Policy',
     'ScheduledSampling',
     'Stage',
+    'bandit',
     'characters',
     'competence',
     'count_chars',

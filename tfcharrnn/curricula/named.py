@@ -6,6 +6,7 @@
     hardest:..., random:competence=...  other orders, at the same pace
     vocabulary:20@1000,40@3000,all      lines of the 20 most frequent characters
     mix:a.txt=linear:1:0.2:4000,b.txt=0.5   files, by weights
+    bandit:prediction,a.txt,b.txt       files, as a bandit finds best
     lessons.py:function,name=value      stages that a function makes
 
 The difficulty of a line is its `length` or its `rarity`. With `control`, the
@@ -24,7 +25,15 @@ import numpy as np
 
 from tfcharrnn import data
 from tfcharrnn.config import RunConfig
-from tfcharrnn.curricula import grammar, lengths, lessons, mixtures, pools
+from tfcharrnn.curricula import (
+    adaptive,
+    grammar,
+    lengths,
+    lessons,
+    mixtures,
+    pools,
+)
+from tfcharrnn.curricula.adaptive import GAINS
 from tfcharrnn.curricula.grammar import Expression
 from tfcharrnn.curricula.stages import Stage
 from tfcharrnn.data import Batches
@@ -34,6 +43,8 @@ from tfcharrnn.text.corpus import Corpus
 from tfcharrnn.training import schedules
 from tfcharrnn.training.schedules import Schedule
 
+# Kinds whose first word says how, and whose other words are files.
+_CHOOSING = ('bandit',)
 # Weights are looked at up to this step.
 _CHECKED_STEPS = 1_000_000
 
@@ -227,6 +238,46 @@ def mix(
     return [Stage(mixtures.mix(batches, weights, seed=config.seed))]
 
 
+def bandit(
+    expression: Expression, config: RunConfig, corpus: Corpus
+) -> list[Stage]:
+    """Lets a bandit choose among files: bandit:prediction,a.txt,b.txt."""
+    expression.only('every', 'rate', 'epsilon')
+    gain = expression.words[0] if expression.words else ''
+    if gain not in GAINS or len(expression.words) < 3:
+        raise SettingError(
+            f'`curriculum` is {config.curriculum!r}, but a bandit has a gain '
+            f'({", ".join(GAINS)}) and chooses among two files or more, as in '
+            'bandit:prediction,a.txt,b.txt.'
+        )
+    return _chosen(
+        config,
+        corpus,
+        lambda batches: adaptive.bandit(
+            batches,
+            gain=gain,
+            every=expression.whole('every', 1),
+            rate=expression.number('rate', 1e-3, high=1e3),
+            epsilon=expression.number('epsilon', 0.05, high=1.0),
+            seed=config.seed,
+        ),
+    )
+
+
+def _chosen(config, corpus, choose):
+    """Returns a stage in which a policy chooses, or all come alike."""
+    if config.strategy != 'none':
+        raise SettingError(
+            '`curriculum` teaches itself, which it can on one device only: '
+            'leave `strategy` out.'
+        )
+    batches = [_file_batches(name, config, corpus) for name in _files(config)]
+    if config.control:
+        alike = [1.0] * len(batches)
+        return [Stage(mixtures.mix(batches, alike, seed=config.seed))]
+    return [Stage(choose(batches))]
+
+
 def _lessons(config, corpus):
     expression = grammar.parse(config.curriculum)
     if len(expression.words) != 1:
@@ -292,7 +343,9 @@ def _files(config):
     if config.curriculum is None or config.runs_code:
         return []
     expression = grammar.parse(config.curriculum)
-    return [*expression.values] if expression.kind == 'mix' else []
+    if expression.kind == 'mix':
+        return [*expression.values]
+    return [*expression.words[1:]] if expression.kind in _CHOOSING else []
 
 
 def _corpus(name, config, vocabulary=None):
@@ -347,4 +400,5 @@ KINDS: dict[str, Callable[[Expression, RunConfig, Corpus], list[Stage]]] = {
     'random': ordered_lines,
     'vocabulary': growing_vocabulary,
     'mix': mix,
+    'bandit': bandit,
 }

@@ -8,12 +8,13 @@ from tfcharrnn.data.corpus_batches import (
     evaluation_streams,
     training_batches,
 )
-from tfcharrnn.data.dataset import Continuable, Dataset
+from tfcharrnn.data.dataset import Adaptive, Continuable, Dataset
 from tfcharrnn.data.line_batches import chosen_lines, lines
 from tfcharrnn.data.streams import Streams, sequences
 
 __all__ = [
     'WARMUP',
+    'Adaptive',
     'Batch',
     'Batches',
     'Continuable',

@@ -1,6 +1,6 @@
 """What training and evaluation need of their data, as protocols."""
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import tensorflow as tf
 
@@ -71,5 +71,36 @@ class Continuable(Dataset, Protocol):
         Args:
             position: Number of the first batch, counted from the very first.
             num_read: Characters of each row read before the very first batch.
+        """
+        ...
+
+
+@runtime_checkable
+class Adaptive(Dataset, Protocol):
+    """Data whose batches depend on how training goes.
+
+    What it knows is in the record of the trainer, `record.place`, and nowhere
+    else: then a run that was killed goes on bit for bit.
+
+        enter(trainer)                     before its batches are read
+        train_step(trainer, batch, state)  makes each step, and looks at it
+
+    `curricula.bandit` makes one.
+    """
+
+    def enter(self, trainer: Any) -> None:
+        """Goes on from what the record of the trainer says."""
+        ...
+
+    def train_step(self, trainer: Any, batch: Any, state: Any) -> Any:
+        """Calls `trainer.train_step`, in a graph.
+
+        Args:
+            trainer: The trainer.
+            batch: As this dataset yields it; it has the fields of a `Batch`.
+            state: The state of its rows; zero where they were reset.
+
+        Returns:
+            As `Trainer.train_step`; the pairs may be more.
         """
         ...

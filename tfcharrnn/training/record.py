@@ -24,6 +24,31 @@ _WAITING = 'early_stopping_'
 
 
 @dataclasses.dataclass
+class Choices:
+    """What a curriculum that chooses its sources has seen.
+
+    Attributes:
+        taken: The batches that were taken of each source.
+        values: What the policy thinks of each source.
+        source: The source of the batch before; None before the first.
+        number: How many choices there were.
+        pending: What the batches since the last choice have brought.
+        seen: How often the policy has learnt.
+        scores: The last score of each source, if there is one.
+        history: What the policy keeps of the past.
+    """
+
+    taken: list[int]
+    values: list[float]
+    source: int | None = None
+    number: int = 0
+    pending: list[float] = dataclasses.field(default_factory=list)
+    seen: int = 0
+    scores: list[float | None] = dataclasses.field(default_factory=list)
+    history: list[list[Any]] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass
 class Place:
     """The dataset that a run is on, and the position in it.
 
@@ -38,6 +63,7 @@ class Place:
         metrics: The metrics that the stage's `until` has yet to see, if a
             checkpoint is saved first.
         ended: Whether `until` has ended the stage.
+        choices: What a dataset knows that chooses its sources.
     """
 
     stage: int = 0
@@ -47,6 +73,15 @@ class Place:
     num_read: int = 0
     metrics: dict[str, float] | None = None
     ended: bool = False
+    choices: Choices | None = None
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Place:
+        """Reads what `dataclasses.asdict` returned."""
+        place = cls(**document)
+        if place.choices is not None:
+            place.choices = Choices(**document['choices'])
+        return place
 
 
 @dataclasses.dataclass
@@ -113,7 +148,7 @@ class Record:
                 f'tfcharrnn reads up to {_VERSION}: install a newer one.'
             )
         fields = {k: v for k, v in document.items() if k != 'version'}
-        fields['place'] = Place(**fields['place'])
+        fields['place'] = Place.from_json(fields['place'])
         fields['best'] = Best(**fields['best'])
         fields['waiting'] = {
             metric: Waiting(**waiting)

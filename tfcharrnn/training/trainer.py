@@ -4,39 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfcharrnn.data import Batch, Continuable, Dataset
+from tfcharrnn.data import Adaptive, Batch, Continuable, Dataset
 from tfcharrnn.nn.dropout import Noise
 from tfcharrnn.training import loop, losses, signals, states, updates
+from tfcharrnn.training.augments import Augment, Augments
 from tfcharrnn.training.evaluator import Evaluator
 from tfcharrnn.training.metrics import Metrics, Pairs, Sums, Windows
 from tfcharrnn.training.progress import shown
 from tfcharrnn.training.record import Record
-from tfcharrnn.training.replicas import Replicas, replica_id, same_on_all
+from tfcharrnn.training.replicas import Replicas, same_on_all
 from tfcharrnn.training.schedules import Schedule
 
 Callback = Callable[['Trainer', Metrics], None]
-
-
-class Augment(Protocol):
-    """Changes a batch in training, in a graph; never in an evaluation."""
-
-    def __call__(
-        self, batch: Batch, state: Any, *, step: tf.Variable, seed: Any
-    ) -> Batch:
-        """Returns the changed batch.
-
-        Args:
-            batch: The batch, or a replica's rows of it.
-            state: The state before it.
-            step: The number of steps made.
-            seed: [2] integers, a function of step, replica and augment.
-        """
-        ...
 
 
 class Trainer:
@@ -74,6 +58,7 @@ class Trainer:
         record: What a restart must know, such as where in the dataset training
             stands. Your own callbacks keep values in `record.notes`.
         windows: The metrics since the last call of each periodic callback.
+        augments: Change each batch; see `Augments`.
         averages: The moving averages of the weights; see `Averages`.
         replicas: Shares the rows of a batch among devices.
         stop_training: A callback sets it to True to stop training.
@@ -120,14 +105,15 @@ class Trainer:
         self.replicas = Replicas()
         self.stop_training = False
         self.step_variable = same_on_all(0, tf.int64, 'step')
-        self._augments = tuple(augments)
-        self._dropout_schedule, self._seed = dropout_schedule, seed
+        self.augments = Augments(augments, dropout_schedule, seed=seed)
         self._carried = states.Carried(model)
         self._updates = updates.Updates(
             model, optimizer, clip_norm=clip_norm, average=average
         )
         self.averages = self._updates.averages
+        self._steps_per_loop = steps_per_loop
         self._loop = loop.Loop(self._step, steps_per_loop)
+        self._adaptive: Adaptive | None = None  # What the loop is traced with.
         self._evaluator = Evaluator(model, self.compute_loss)
 
     def __repr__(self) -> str:
@@ -229,7 +215,7 @@ class Trainer:
             )
         if not num_read:
             self._carried.reset()
-        place.position, place.num_read = 0, num_read
+        place.position, place.num_read, place.choices = 0, num_read, None
         self.dataset = dataset
 
     def evaluate(self, dataset: Dataset) -> Metrics:
@@ -309,12 +295,7 @@ class Trainer:
             replica's share of the gradient for each trainable variable, whose
             sum is the gradient; and the state after the batch.
         """
-        step, seed = self.step_variable, self.step_seed()
-        for i, augment in enumerate(self._augments, 1):
-            own = Noise(seed).fold_in(-i).seed  # Dropout's are from 0 on.
-            batch = augment(batch, state, step=step, seed=own)
-        schedule = self._dropout_schedule
-        noise = Noise(seed, None if schedule is None else schedule(step))
+        batch, noise = self.augments(batch, state, step=self.step_variable)
         return updates.differentiate(
             lambda: self.compute_loss(batch, state, noise),
             self.model.trainable_variables,
@@ -336,10 +317,7 @@ class Trainer:
 
     def step_seed(self) -> tf.Tensor:
         """Returns two integers, a function of seed, step and replica."""
-        fold_in: Any = tf.random.fold_in  # Its stub is wrong.
-        seed = tf.constant([self._seed & 0x7FFFFFFF, self._seed >> 31])
-        seed = fold_in(seed, self.step_variable)
-        return fold_in(seed, replica_id())
+        return self.augments.step_seed(self.step_variable)
 
     def metrics_since(self, period: int) -> Metrics:
         """Returns the metrics since the last multiple of a callback's period.
@@ -364,7 +342,10 @@ class Trainer:
         """Makes a step, or leaves all as it is if it is not finite."""
         before = state
         state = states.reset_rows(self.model, state, batch.reset)
-        pairs, state = self.train_step(batch, state)
+        if self._adaptive is not None:
+            pairs, state = self._adaptive.train_step(self, batch, state)
+        else:
+            pairs, state = self.train_step(batch, state)
         finite = loop.is_finite(pairs)
         self.step_variable.assign_add(tf.cast(finite, tf.int64))
         return pairs, finite, states.keep_where(finite, state, before)
@@ -372,6 +353,12 @@ class Trainer:
     def _enter(self, dataset):
         """Makes the state ready to go on in a dataset."""
         _check_same(self.dataset, dataset)
+        adaptive = dataset if isinstance(dataset, Adaptive) else None
+        if adaptive is not None:
+            adaptive.enter(self)
+        if adaptive is not self._adaptive:  # It is part of the step.
+            self._loop = loop.Loop(self._step, self._steps_per_loop)
+            self._adaptive = adaptive
         self._carried.enter(dataset)
         self.dataset = dataset
 
