@@ -342,10 +342,10 @@ class Trainer:
         """Makes a step, or leaves all as it is if it is not finite."""
         before = state
         state = states.reset_rows(self.model, state, batch.reset)
-        if self._adaptive is not None:
-            pairs, state = self._adaptive.train_step(self, batch, state)
-        else:
+        if self._adaptive is None:
             pairs, state = self.train_step(batch, state)
+        else:
+            pairs, state = self._adaptive.train_step(self, batch, state)
         finite = loop.is_finite(pairs)
         self.step_variable.assign_add(tf.cast(finite, tf.int64))
         return pairs, finite, states.keep_where(finite, state, before)
