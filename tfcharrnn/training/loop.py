@@ -30,6 +30,9 @@ class Loop:
 
     while i < num_steps and finite:           # one call from Python
         pairs, finite, state = step(next(batches), state)
+
+    Attributes:
+        steps_per_loop: The most steps in one call, or None.
     """
 
     def __init__(self, step: Step, steps_per_loop: int | None = None):
@@ -48,7 +51,7 @@ class Loop:
             checks.whole_number('steps_per_loop', steps_per_loop)
         self._step = step
         self._replicas = Replicas()
-        self._steps_per_loop = steps_per_loop
+        self.steps_per_loop = steps_per_loop
         self._fitting_steps = 0  # How many fit in a call; 0: not known yet.
         self._layout = Layout()
 
@@ -60,7 +63,7 @@ class Loop:
             last: The step to stop at.
             periods: Python is needed at the multiples of these.
         """
-        size = self._steps_per_loop or max(1, self._fitting_steps)
+        size = self.steps_per_loop or max(1, self._fitting_steps)
         until = [last - step, *(period - step % period for period in periods)]
         return math.ceil(min(size, *until))
 

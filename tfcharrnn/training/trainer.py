@@ -111,7 +111,6 @@ class Trainer:
             model, optimizer, clip_norm=clip_norm, average=average
         )
         self.averages = self._updates.averages
-        self._steps_per_loop = steps_per_loop
         self._loop = loop.Loop(self._step, steps_per_loop)
         self._adaptive: Adaptive | None = None  # What the loop is traced with.
         self._evaluator = Evaluator(model, self.compute_loss)
@@ -340,15 +339,14 @@ class Trainer:
 
     def _step(self, batch, state):
         """Makes a step, or leaves all as it is if it is not finite."""
-        before = state
-        state = states.reset_rows(self.model, state, batch.reset)
+        start = states.reset_rows(self.model, state, batch.reset)
         if self._adaptive is None:
-            pairs, state = self.train_step(batch, state)
+            pairs, after = self.train_step(batch, start)
         else:
-            pairs, state = self._adaptive.train_step(self, batch, state)
+            pairs, after = self._adaptive.train_step(self, batch, start)
         finite = loop.is_finite(pairs)
         self.step_variable.assign_add(tf.cast(finite, tf.int64))
-        return pairs, finite, states.keep_where(finite, state, before)
+        return pairs, finite, states.keep_where(finite, after, state)
 
     def _enter(self, dataset):
         """Makes the state ready to go on in a dataset."""
@@ -357,7 +355,7 @@ class Trainer:
         if adaptive is not None:
             adaptive.enter(self)
         if adaptive is not self._adaptive:  # It is part of the step.
-            self._loop = loop.Loop(self._step, self._steps_per_loop)
+            self._loop = loop.Loop(self._step, self._loop.steps_per_loop)
             self._adaptive = adaptive
         self._carried.enter(dataset)
         self.dataset = dataset
