@@ -214,9 +214,9 @@ class AdaptiveMixture(Batches):
             return result['pairs']
 
         if self._gain == 'prediction':
-            gain = gains.prediction(trainer, own, state, step)
+            gain = gains.prediction(trainer, own, state, step=step)
         elif self._gain in gains.PROBES:
-            gain = gains.probe(trainer, batch.probe, step)
+            gain = gains.probe(trainer, batch.probe, step=step)
         else:
             gain = getattr(gains, self._gain)(step())
         pairs = result['pairs']

@@ -28,7 +28,7 @@ PROBES = {'self': 'source', 'target': 'last'}
 
 
 def prediction(
-    trainer: Trainer, batch: Batch, state: Any, step: Callable[[], Pairs]
+    trainer: Trainer, batch: Batch, state: Any, *, step: Callable[[], Pairs]
 ) -> tf.Tensor:
     """Measures how much a step lowers the loss of its own batch.
 
@@ -47,7 +47,7 @@ def prediction(
 
 
 def probe(
-    trainer: Trainer, batch: Batch, step: Callable[[], Pairs]
+    trainer: Trainer, batch: Batch, *, step: Callable[[], Pairs]
 ) -> tf.Tensor:
     """Measures how much a step lowers the loss of another batch.
 
