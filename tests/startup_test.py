@@ -37,9 +37,13 @@ class StartupTest(unittest.TestCase):
         )
         self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ''))
 
-    def test_threads_that_are_set_are_kept(self):
-        with mock.patch.dict(os.environ, {'TF_NUM_INTEROP_THREADS': '7'}):
+    def test_before_the_import_threads_that_are_set_are_kept(self):
+        with (
+            mock.patch.dict(os.environ, {'TF_NUM_INTEROP_THREADS': '7'}),
+            mock.patch.dict(sys.modules),
+        ):
             os.environ.pop('TF_NUM_INTRAOP_THREADS', None)
+            sys.modules.pop('tensorflow', None)  # Another test imported it.
             startup.set_threads()
             self.assertEqual(os.environ['TF_NUM_INTEROP_THREADS'], '7')
             self.assertGreater(int(os.environ['TF_NUM_INTRAOP_THREADS']), 0)
