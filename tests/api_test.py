@@ -3,6 +3,7 @@
 import ast
 import importlib
 import pathlib
+import re
 import subprocess
 import sys
 import types
@@ -40,8 +41,8 @@ LOWEST = ('training.schedules', 'generation.sampling')
 COMMANDS = (
     *('train', 'generate', 'evaluate', 'experiment', 'export', 'benchmark'),
 )
-# They alone know flags.
-KNOW_FLAGS = (*COMMANDS, 'commands')
+# They alone know flags. The last one only names the commands.
+KNOW_FLAGS = (*COMMANDS, 'commands', '__main__')
 # Below these, no module imports TensorFlow.
 NEED_NO_TENSORFLOW = (
     *('checks', 'files', 'rates', 'kinds', 'fields', 'config', 'text'),
@@ -71,7 +72,7 @@ PATHS = {
 }
 TREES = {name: ast.parse(path.read_text()) for name, path in PATHS.items()}
 INIT = ast.parse((PACKAGE / '__init__.py').read_text('utf-8'))
-LIBRARY = [name for name in TREES if name not in COMMANDS]
+LIBRARY = [name for name in TREES if name not in (*COMMANDS, '__main__')]
 # Where the public names are. What gates take follows from their contract.
 PUBLIC = {*tfcharrnn._MODULES.values(), *tfcharrnn._HOMES.values()}
 PUBLIC |= {
@@ -189,6 +190,15 @@ class PublicNamesTest(parameterized.TestCase):
         }
         self.assertEqual(seen, {**modules, **tfcharrnn._HOMES})
 
+    def test_the_version_is_that_of_the_changelog_and_the_citation(self):
+        version = re.escape(tfcharrnn.__version__)
+        for name, pattern in (
+            ('CHANGELOG.md', rf'^## \[{version}\]'),
+            ('CITATION.cff', rf'^version: {version}$'),
+        ):
+            text = (ROOT / name).read_text('utf-8')
+            self.assertTrue(re.search(pattern, text, re.MULTILINE), name)
+
     def test_the_version_has_three_numbers(self):
         self.assertRegex(tfcharrnn.__version__, r'^\d+\.\d+\.\d+$')
 
@@ -200,13 +210,14 @@ class ImportTest(parameterized.TestCase):
     @parameterized.parameters(*TREES)
     def test_runs_downhill(self, module):
         room = room_of(module)
-        self.assertIn(room, [*ROOMS, *COMMANDS], 'Not in the table above.')
+        last = (*COMMANDS, '__main__')
+        self.assertIn(room, [*ROOMS, *last], 'Not in the table above.')
         for name in imported(TREES[module]):
             self.assertFalse(name.startswith('.'), f'relative: {name}')
         for name in imported_of_ours(TREES[module]):
             other = room_of(name)
-            if module in COMMANDS:
-                self.assertNotIn(other, COMMANDS)
+            if module in last:
+                self.assertNotIn(other, last)
             elif not name.startswith(LOWEST):
                 self.assertLessEqual(
                     ROOMS.index(other), ROOMS.index(room), name

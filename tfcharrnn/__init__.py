@@ -28,7 +28,7 @@ every module is one stop on the way.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 
 if TYPE_CHECKING:  # the same names for editors and type checkers
     from tfcharrnn import curricula as curricula
