@@ -12,6 +12,8 @@ The modules in the order of their imports:
     snapshots         checkpoints of a run, spread over its training
     features          what can be told about each character by counting
     units             which unit of a model follows such a feature
+    training_text     the text of a run, if it can be found
+    card              what a reader should know, in words
     bundle            modules of JavaScript become one script
     payload           all that a page knows
     page              one HTML file in which the model runs

@@ -23,14 +23,22 @@ from typing import Any
 from absl import logging
 
 from tfcharrnn import checks, files
+from tfcharrnn.exporting import card, quantization, snapshots, training_text
 from tfcharrnn.exporting import payload as payloads
-from tfcharrnn.exporting import quantization, snapshots
 from tfcharrnn.exporting.bundle import bundle
+from tfcharrnn.exporting.units import find_units
+from tfcharrnn.generation.generator import Generator
+from tfcharrnn.text.corpus import Corpus
 from tfcharrnn.text.vocabulary import Vocabulary
 
 PAGE = pathlib.Path(__file__).with_name('page')
 # A browser takes noticeable time, and memory, for a larger file.
 LARGE = 10_000_000
+# Characters in which units are looked for, and that are shown at first.
+_MEASURED = 20_000
+_SAMPLE = 600
+# Units that are shown for each feature.
+_UNITS = 2
 
 
 def write(
@@ -116,9 +124,17 @@ def make_payload(
         model_dir, checkpoint, checkpoints
     )
     quantization.check(shown[start].model)
-    name = pathlib.Path(model_dir).resolve().name
+    name = os.path.basename(os.path.abspath(model_dir))
     curve = snapshots.curve(model_dir)
-    return _payload(shown, start, vocabulary, name=name, curve=curve)
+    corpus = training_text.find(model_dir, shown[start].path, vocabulary)
+    return {
+        **_payload(
+            shown, start, vocabulary, name=name, curve=curve, corpus=corpus
+        ),
+        'python': card.python(
+            name, checkpoint if checkpoint in ('latest', 'best') else None
+        ),
+    }
 
 
 def render(payload: dict[str, Any], folder: pathlib.Path = PAGE) -> str:
@@ -150,9 +166,12 @@ def render(payload: dict[str, Any], folder: pathlib.Path = PAGE) -> str:
     return re.sub(r'\{\{(\w+)\}\}', lambda match: parts[match[1]], template)
 
 
-def _payload(shown, start, vocabulary, *, name, curve=()):
+def _payload(shown, start, vocabulary, *, name, curve=(), corpus=None):
     """Returns the payload of some snapshots, `shown[start]` first."""
     losses = {point.step: point.valid for point in curve}
+    generator = Generator(shown[start].model, vocabulary)
+    text = _held_out(corpus)
+    loss = losses.get(shown[start].step)
     return {
         **payloads.describe(shown[start].model, vocabulary, name=name),
         'checkpoints': [
@@ -167,11 +186,30 @@ def _payload(shown, start, vocabulary, *, name, curve=()):
         ],
         'start': start,
         'curve': [point._asdict() for point in curve],
-        'units': [],
-        'sampleText': '',
-        'card': [],
+        'units': _units(generator, text),
+        'sampleText': text[:_SAMPLE],
+        'card': card.describe(shown[start], generator, corpus, loss=loss),
         'python': '',
     }
+
+
+def _held_out(corpus: Corpus | None) -> str:
+    """Returns some text that the model was not trained on, from a line on."""
+    if corpus is None:
+        return ''
+    text = corpus.vocabulary.decode(corpus.valid[:_MEASURED])
+    _, _, rest = text.partition('\n')
+    return rest or text
+
+
+def _units(generator: Generator, text: str) -> list[dict[str, Any]]:
+    """Returns the units that follow features of a text."""
+    if not text:
+        return []
+    return [
+        {payloads.camel_case(k): v for k, v in unit._asdict().items()}
+        for unit in find_units(generator, text, count=_UNITS)
+    ]
 
 
 def _write(out: str | os.PathLike, payload: dict[str, Any]):

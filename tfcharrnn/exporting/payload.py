@@ -106,7 +106,7 @@ def weights_of(model: CharRNN) -> dict[str, Any]:
         place, _, name = path.rpartition('.')
         part, _, layer = place.partition('.')
         target = weights[part][int(layer)] if layer else weights[part]
-        target[_camel_case(name)] = _matrix(quantize(variable.numpy().T))
+        target[camel_case(name)] = _matrix(quantize(variable.numpy().T))
     if model.embedding is not None:
         rows = quantize(model.embedding.numpy())
         if shown.embedding is None:
@@ -162,6 +162,7 @@ def _base64(array: np.ndarray) -> str:
     return base64.b64encode(array.tobytes()).decode('ascii')
 
 
-def _camel_case(name: str) -> str:
+def camel_case(name: str) -> str:
+    """Returns a name as JavaScript writes it: `control_auc` as `controlAuc`."""
     first, *others = name.split('_')
     return first + ''.join(word.capitalize() for word in others)

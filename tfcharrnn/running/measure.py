@@ -14,11 +14,8 @@ from tfcharrnn.text import held_out
 from tfcharrnn.text.vocabulary import Vocabulary
 from tfcharrnn.training import model_dir as model_dirs
 from tfcharrnn.training.adaptation import SEGMENT, Adaptation, restored
-from tfcharrnn.training.evaluator import Evaluator
+from tfcharrnn.training.evaluator import WINDOW, Evaluator
 from tfcharrnn.training.metrics import Metrics
-
-# Characters of a window: nanoGPT's `block_size` for characters, on a GPU.
-WINDOW = 256
 
 
 def measure(

@@ -12,6 +12,9 @@ from tfcharrnn.training import losses, states
 from tfcharrnn.training.metrics import Layout, Metrics, Pairs, Sums
 from tfcharrnn.training.replicas import Replicas, sum_over_replicas
 
+# Characters of a window, to measure as models of limited context are measured:
+# nanoGPT's `block_size` for characters, on a GPU.
+WINDOW = 256
 ComputeLoss = Callable[[Any, Any, bool], tuple[Pairs, Any]]
 
 
