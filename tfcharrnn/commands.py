@@ -149,6 +149,31 @@ def sentence(error: Exception) -> str:
     return str(error).removeprefix('ERROR:: ')
 
 
+def read_text(what: str, path: str) -> str:
+    """Reads a text from a file, or from standard input where it is '-'.
+
+    Args:
+        what: What the text is, for an error, such as 'prompt'.
+        path: The file.
+
+    Raises:
+        OSError: It is missing or cannot be read.
+        ValueError: It is not valid UTF-8.
+    """
+    if path == '-':
+        data = sys.stdin.buffer.read()
+    else:
+        with open(path, 'rb') as file:
+            data = file.read()
+    try:
+        return data.decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"The {what} in '{path}' is not valid UTF-8: the byte at offset "
+            f'{error.start} is {data[error.start]:#04x}. Save it as UTF-8.'
+        ) from error
+
+
 class ProgressBar:
     """Shows on standard error how much is done, and the time left.
 

@@ -24,6 +24,11 @@ Several models predict better than one, and n-grams of the training text help:
 
 averages their probabilities, and says on standard error with which weights.
 
+What the model makes of your own text, in colors on a terminal, from what it
+expected to what surprised it; in a pipe, one line for each with its bits:
+
+  python -m tfcharrnn.evaluate --model_dir=runs/bard --text='To be, or not'
+
 A model that goes on learning while it reads predicts a new text better still:
 --dynamic adds
 
@@ -34,19 +39,50 @@ dynamic_loss   the loss if each 64 characters are learned after they were scored
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+import os
 import sys
 
-from tfcharrnn import commands, startup
+from tfcharrnn import commands, fields, startup
 from tfcharrnn.running.measure_config import MeasureConfig
 
-FLAGS = commands.define(MeasureConfig)
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(MeasureConfig):
+    """What is measured, or shown; see `running.measure`."""
+
+    text: str | None = fields.text(
+        None,
+        'Shows how surprising each character of this text is, instead of '
+        r'measuring; \n is a newline.',
+        escaped=True,
+    )
+    text_file: str | None = fields.text(
+        None, 'The same for a UTF-8 file; - is standard input.'
+    )
+
+    def check_together(self) -> None:
+        """Refuses settings that contradict each other."""
+        if self.text is not None and self.text_file is not None:
+            raise ValueError('Give a `text` or a `text_file`, not both.')
+        if self.text is not None or self.text_file is not None:
+            for name in ('corpus', 'split', 'batch_size', 'dynamic'):
+                reason = '`text` and `text_file` are not measured'
+                self.refuse_ignored(name, True, reason)
+        super().check_together()
+
+
+FLAGS = commands.define(EvaluateConfig)
 
 
 def main() -> None:
-    """Prints the metrics as JSON."""
-    config = MeasureConfig(**commands.given(FLAGS))
+    """Prints the metrics as JSON, or a text in colors."""
+    config = EvaluateConfig(**commands.given(FLAGS))
+    text = config.text
+    if config.text_file is not None:
+        text = commands.read_text('text', config.text_file)
     startup.set_threads()
     startup.import_tensorflow()
     from tfcharrnn.nn.mixture import Mixture
@@ -59,6 +95,9 @@ def main() -> None:
         ngram=config.ngram,
         weights=config.weights,
     )
+    if text is not None:
+        _show(model, vocabulary, text)
+        return
     bar = commands.ProgressBar('Reading and learning')
     metrics = measure_model(model, vocabulary, config, report=bar)
     if isinstance(model, Mixture):
@@ -66,6 +105,22 @@ def main() -> None:
     # JSON has no infinity, such as the perplexity of a very bad model.
     finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
     print(json.dumps(finite))
+
+
+def _show(model, vocabulary, text) -> None:
+    """Shows how surprising each character of a text is."""
+    from tfcharrnn.generation.generator import Generator
+
+    surprise = Generator(model, vocabulary).surprise(text)
+    # https://no-color.org
+    has_colors = sys.stdout.isatty() and not os.environ.get('NO_COLOR')
+    print(surprise.to_ansi() if has_colors else surprise.to_table())
+    unit = vocabulary.unit
+    unseen = surprise.num_unseen
+    sys.stderr.write(
+        f'{len(surprise):,} {unit}s, {surprise.bits_per_token:.3f} bits per '
+        f'{unit}' + f'; {unseen:,} not known' * bool(unseen) + '.\n'
+    )
 
 
 if __name__ == '__main__':

@@ -116,7 +116,7 @@ def main() -> None:
     config = GenerateConfig(**commands.given(FLAGS))
     prompt = config.prompt or ''
     if config.prompt_file is not None:
-        prompt = _read_prompt(config.prompt_file)
+        prompt = commands.read_text('prompt', config.prompt_file)
     seed = secrets.randbits(32) if config.seed is None else config.seed
     if config.num_samples == 1:
         startup.set_threads()
@@ -185,21 +185,6 @@ def _heading(config, temperature, number):
     if config.num_samples > 1:
         heading += f', sample {number} of {config.num_samples}'
     return f'----- {heading} -----'
-
-
-def _read_prompt(path):
-    if path == '-':
-        data = sys.stdin.buffer.read()
-    else:
-        with open(path, 'rb') as file:
-            data = file.read()
-    try:
-        return data.decode('utf-8-sig')
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"The prompt in '{path}' is not valid UTF-8: the byte at offset "
-            f'{error.start} is {data[error.start]:#04x}. Save it as UTF-8.'
-        ) from error
 
 
 if __name__ == '__main__':

@@ -79,6 +79,8 @@ def find_units(
     """
     count = checks.whole_number('count', count)
     tokens, ends = _known_tokens(generator, text)
+    if not tokens:
+        return []
     read = ''.join(tokens)
     states = generator.states(read)['state']
     num_layers, units = states.shape[1:]

@@ -11,6 +11,7 @@ was 2 ** -b.
 from __future__ import annotations
 
 import html
+import json
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -156,6 +157,14 @@ class Surprise(Sequence[Token]):
             pieces.append(newline + rest)
         return ''.join(pieces)
 
+    def to_table(self) -> str:
+        r"""Returns a line for each token: its bits, a tab, the token as JSON.
+
+        >>> Surprise(['a', '\n'], np.array([-1.0, np.nan]), [1, 0]).to_table()
+        '1.44\t"a"\n-\t"\\n"\tnot known'
+        """
+        return '\n'.join(map(_row, self))
+
     def to_html(self) -> str:
         """Returns an element of HTML; nothing in the text is read as markup."""
         return (
@@ -194,6 +203,13 @@ def _visible(token: Token) -> str:
         char if char.isprintable() or char in '\n\t' else f'<{ord(char):04X}>'
         for char in text
     )
+
+
+def _row(token: Token) -> str:
+    bits = '-' if math.isnan(token.bits) else f'{token.bits:.2f}'
+    escapes = not token.text.isprintable()
+    text = json.dumps(token.text, ensure_ascii=escapes)
+    return f'{bits}\t{text}' + '\tnot known' * (not token.is_known)
 
 
 def _span(token: Token) -> str:
