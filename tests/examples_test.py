@@ -290,7 +290,7 @@ class LearningToExecuteTest(ExampleTest):
         settings = {
             'task': 'copy', 'size': 2, 'steps': 8, 'eval_every': 2,
             'batch_size': 4, 'rnn_units': 8, 'num_layers': 1, 'seeds': '0,1',
-            'strategies': 'none,combined',
+            'strategies': 'combined,uniform,bandit-prediction',
         }  # fmt: skip
         output = self.run_main(example, **settings)
         for name in settings['strategies'].split(','):
