@@ -40,6 +40,7 @@ CURRICULA = {
     'vocabulary': 'vocabulary:20@1000,40@3000,all (of lines)',
     'mix': 'mix:a.txt=linear:1:0.2:4000,b.txt=0.5 (of files)',
     'bandit': 'bandit:prediction,a.txt,b.txt (of files)',
+    'teacher': 'teacher:online,a.txt,b.txt (of files)',
 }
 LESSONS = 'lessons.py:function,name=value (a file of yours)'
 HAVE_BETA_2 = 'adam', 'adamw', 'nadam'

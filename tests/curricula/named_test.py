@@ -95,6 +95,10 @@ class NamedTest(tf.test.TestCase, parameterized.TestCase):
         (control,) = self.make('bandit:gradient,a.txt,b.txt', control=True)
         self.assertIsInstance(control.dataset, curricula.Mixture)
 
+    def test_a_teacher_chooses_among_files(self):
+        (chosen,) = self.make('teacher:window,a.txt,b.txt,window=3')
+        self.assertIsInstance(chosen.dataset, curricula.AdaptiveMixture)
+
     def test_the_vocabulary_has_the_characters_of_all_files(self):
         self.make('mix:a.txt=1,b.txt=1')
         self.assertContainsSubset({*'abxé0 '}, {*self.corpus.vocabulary.tokens})
@@ -175,6 +179,8 @@ class NamedTest(tf.test.TestCase, parameterized.TestCase):
         ),
         ('mix:*.txt=1,b.txt=1', {}, r"'a.txt' in '\*.txt', but it is a part"),
         ('bandit:luck,a.txt,b.txt', {}, r'has a gain \(prediction, self'),
+        ('teacher:strict,a.txt,b.txt', {}, r'a variant \(online, naive'),
+        ('teacher:naive,a.txt,b.txt,every=1', {}, 'two scores'),
         ('bandit:self,a.txt', {}, 'two files or more'),
         ('bandit:self,a.txt,b.txt,every=0', {}, 'every=0'),
         ('bandit:self,a.txt,b.txt,epsilon=2', {}, 'epsilon=2'),

@@ -20,6 +20,7 @@ from tfcharrnn.curricula.stages import (
     train,
 )
 from tfcharrnn.curricula.strategies import STRATEGIES, levels
+from tfcharrnn.curricula.teachers import Teacher, teacher
 
 __all__ = [
     'STRATEGIES',
@@ -29,6 +30,7 @@ __all__ = [
     'Policy',
     'ScheduledSampling',
     'Stage',
+    'Teacher',
     'bandit',
     'characters',
     'competence',
@@ -44,5 +46,6 @@ __all__ = [
     'parse',
     'rarity',
     'remaining',
+    'teacher',
     'train',
 ]

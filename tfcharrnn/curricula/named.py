@@ -7,6 +7,7 @@
     vocabulary:20@1000,40@3000,all      lines of the 20 most frequent characters
     mix:a.txt=linear:1:0.2:4000,b.txt=0.5   files, by weights
     bandit:prediction,a.txt,b.txt       files, as a bandit finds best
+    teacher:online,a.txt,b.txt          files, where the accuracy changes most
     lessons.py:function,name=value      stages that a function makes
 
 The difficulty of a line is its `length` or its `rarity`. With `control`, the
@@ -32,6 +33,7 @@ from tfcharrnn.curricula import (
     lessons,
     mixtures,
     pools,
+    teachers,
 )
 from tfcharrnn.curricula.adaptive import GAINS
 from tfcharrnn.curricula.grammar import Expression
@@ -44,7 +46,7 @@ from tfcharrnn.training import schedules
 from tfcharrnn.training.schedules import Schedule
 
 # Kinds whose first word says how, and whose other words are files.
-_CHOOSING = ('bandit',)
+_CHOOSING = ('bandit', 'teacher')
 # Weights are looked at up to this step.
 _CHECKED_STEPS = 1_000_000
 
@@ -264,6 +266,40 @@ def bandit(
     )
 
 
+def teacher(
+    expression: Expression, config: RunConfig, corpus: Corpus
+) -> list[Stage]:
+    """Lets a teacher choose among files: teacher:online,a.txt,b.txt."""
+    expression.only('every', 'rate', 'epsilon', 'window')
+    variant = expression.words[0] if expression.words else ''
+    if variant not in teachers.VARIANTS or len(expression.words) < 3:
+        raise SettingError(
+            f'`curriculum` is {config.curriculum!r}, but a teacher has a '
+            f'variant ({", ".join(teachers.VARIANTS)}) and chooses among two '
+            'files or more, as in teacher:online,a.txt,b.txt.'
+        )
+    window = expression.whole('window', 10)
+    every = expression.whole('every', window if variant == 'naive' else 1)
+    if window < 2 or (variant == 'naive' and every < 2):
+        raise SettingError(
+            f'`curriculum` is {config.curriculum!r}, but `window`, and `every` '
+            'of naive, must be 2 or more: a slope needs two scores.'
+        )
+    return _chosen(
+        config,
+        corpus,
+        lambda batches: teachers.teacher(
+            batches,
+            variant=variant,
+            every=every,
+            rate=expression.number('rate', 0.1, high=1.0),
+            epsilon=expression.number('epsilon', 0.1, high=1.0),
+            window=window,
+            seed=config.seed,
+        ),
+    )
+
+
 def _chosen(config, corpus, choose):
     """Returns a stage in which a policy chooses, or all come alike."""
     if config.strategy != 'none':
@@ -401,4 +437,5 @@ KINDS: dict[str, Callable[[Expression, RunConfig, Corpus], list[Stage]]] = {
     'vocabulary': growing_vocabulary,
     'mix': mix,
     'bandit': bandit,
+    'teacher': teacher,
 }

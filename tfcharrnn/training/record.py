@@ -44,7 +44,7 @@ class Choices:
     number: int = 0
     pending: list[float] = dataclasses.field(default_factory=list)
     seen: int = 0
-    scores: list[float | None] = dataclasses.field(default_factory=list)
+    scores: list[float] = dataclasses.field(default_factory=list)
     history: list[list[Any]] = dataclasses.field(default_factory=list)
 
 
