@@ -9,7 +9,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import tfcharrnn
-from tfcharrnn import curricula, data, tasks
+from tfcharrnn import curricula, data, exporting, tasks
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / 'docs'
@@ -21,7 +21,12 @@ ALL_BLOCKS = {
 }
 WITH_CODE = [(path.stem, path) for path in PAGES if ALL_BLOCKS[path]]
 # Not names of their own pages: rooms of names that are.
-ROOMS = {'curricula': curricula, 'data': data, 'tasks': tasks}
+ROOMS = {
+    'curricula': curricula,
+    'data': data,
+    'exporting': exporting,
+    'tasks': tasks,
+}
 
 
 class DocsTest(tf.test.TestCase, parameterized.TestCase):

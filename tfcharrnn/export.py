@@ -38,6 +38,12 @@ class ExportConfig(fields.Settings):
     )
     out: str = fields.text('', 'The file or folder to write. Required.')
     overwrite: bool = fields.switch(False, 'Replaces what is there.')
+    precision: str = fields.word(
+        'float32',
+        'How the weights of litert are stored; int8 is smaller, and almost as '
+        'exact.',
+        ('float32', 'int8'),
+    )
     checkpoints: int = fields.whole(
         1,
         'Checkpoints of the run in a page, at most: --checkpoint, the best, '

@@ -60,24 +60,25 @@ def logits(model, ids):
     return twin(tf.constant(ids), twin.initial_state(len(ids)))[0].numpy()
 
 
-def run(program, folder, *arguments):
+def run(program, folder, *blocked):
     """Runs a program where tfcharrnn cannot be imported.
 
     Args:
         program: Its source, which may print one JSON document.
         folder: Its current folder.
-        arguments: In `sys.argv` from 1 on.
+        blocked: What it cannot import either.
 
     Returns:
         The document.
     """
-    blocked = "import sys; sys.modules['tfcharrnn'] = None\n"
+    lines = ['import sys']
+    lines += [f'sys.modules[{x!r}] = None' for x in ('tfcharrnn', *blocked)]
     path = pathlib.Path(folder, 'program.py')
-    path.write_text(blocked + textwrap.dedent(program), 'utf-8')
+    path.write_text('\n'.join([*lines, textwrap.dedent(program)]), 'utf-8')
     environment = {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'}
     environment.pop('PYTHONPATH', None)
     done = subprocess.run(
-        [sys.executable, path.name, *arguments],
+        [sys.executable, path.name],
         cwd=folder,
         env={**environment, 'CUDA_VISIBLE_DEVICES': '-1'},
         capture_output=True,

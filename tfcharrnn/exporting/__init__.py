@@ -5,6 +5,7 @@ The modules in the order of their imports:
     formats           the table of formats; `save` and `load`
     saved_model       text in, text out, in one graph
     onnx_graph        logits and state, in operations of ONNX
+    litert_file       one step, for LiteRT
     layers            the weights that a model shares with other programs
     keras_file        Keras' own layers
     safetensors_file  weights with the names of PyTorch

@@ -63,6 +63,13 @@ FORMATS = {
         'onnx_graph',
         '.onnx',
     ),
+    'litert': Format(
+        'one step for LiteRT (TensorFlow Lite), which also runs on phones, '
+        'and a ZIP file in it with the settings and the vocabulary',
+        'litert_file',
+        '.tflite',
+        options=('precision',),
+    ),
     'safetensors': Format(
         'weights with the names and gate order of PyTorch, and the settings '
         'and vocabulary as metadata',

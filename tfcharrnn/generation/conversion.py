@@ -1,4 +1,4 @@
-"""Conversion: one step of a model, with int8 weights, for LiteRT.
+"""Conversion: one step of a model for LiteRT, by default in int8.
 
     ids [N], state  ->  logits [N, V], state
 
@@ -34,7 +34,7 @@ _THREADS = 2
 _INTERPRETER = 'ai_edge_litert.interpreter'
 
 
-def convert(model: Any) -> bytes:
+def convert(model: Any, precision: str = 'int8') -> bytes:
     """Converts one step of a model.
 
     The result has a signature with the inputs `ids` and `state_0`, `state_1`,
@@ -43,6 +43,7 @@ def convert(model: Any) -> bytes:
 
     Args:
         model: As for `Generator`. The weights are those of this moment.
+        precision: How matrices are stored: 'int8' or 'float32'.
 
     Returns:
         The model as LiteRT reads it.
@@ -76,13 +77,16 @@ def convert(model: Any) -> bytes:
             converter = tf.lite.TFLiteConverter.from_concrete_functions(
                 [concrete], _Owner(concrete.graph.variables)
             )
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            if precision == 'int8':
+                converter.optimizations = [tf.lite.Optimize.DEFAULT]
             return converter.convert()
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        other = "'float32'" if precision == 'int8' else 'saved_model'
         raise ValueError(
-            f"`precision` is 'int8', but a step of {type(model).__name__} "
-            f"cannot be converted for LiteRT ({reason}). Use 'float32'."
+            f"`precision` is '{precision}', but a step of "
+            f'{type(model).__name__} cannot be converted for LiteRT '
+            f'({reason}). Use {other}.'
         ) from error
 
 
