@@ -106,7 +106,7 @@ def parse(text: str) -> Expression:
                 f'`curriculum` is {text!r}, but the item {item!r} is empty: '
                 'write words or name=value, with commas between them.'
             )
-        if name in (*words, *values):
+        if name in (values if equals else words):
             raise SettingError(
                 f'`curriculum` is {text!r}, which has {name!r} twice: name it '
                 'once.'
