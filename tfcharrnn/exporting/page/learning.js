@@ -66,7 +66,8 @@ export class Learning {
       const onPart = (part) => written.push(...part);
       const options = {channel: 'learning', onPart};
       await this.#session.ask('write', question, options);
-      text.textContent = vocabulary.decode([...ids, ...written]);
+      const whole = vocabulary.decode([...ids, ...written]);
+      text.textContent = whole.replace(/^\n+/, '');
     }
   }
 }

@@ -12,8 +12,9 @@ export class Lens {
   #vocabulary;
   #limit;
   #ink;
-  #lastCaret = -1;
+  #current;
   #starts = [];
+  #colours = [];
 
   /**
    * @param {HTMLElement} host Filled.
@@ -82,6 +83,8 @@ export class Lens {
   paint(colourOf) {
     this.spans.forEach((span, i) => {
       const colour = i < this.ids.length ? colourOf(i) : '';
+      if (colour === this.#colours[i]) return; // Styles are slow to set.
+      this.#colours[i] = colour;
       span.style.backgroundColor = colour;
     });
   }
@@ -119,7 +122,6 @@ export class Lens {
     this.#starts = pieces.map(
       (piece) => (start += piece.length) - piece.length,
     );
-    this.#lastCaret = -1;
     this.onText();
     this.#moveCaret();
   }
@@ -141,6 +143,7 @@ export class Lens {
       .slice(head, pieces.length - tail)
       .map((piece) => makeSpan(piece, this.#vocabulary));
     const gone = this.spans.splice(head, old.length - tail - head, ...made);
+    this.#colours.splice(head, gone.length, ...made.map(() => ''));
     for (const span of gone) span.remove();
     const next = this.spans[head + made.length] ?? this.#ink.lastChild;
     const fragment = document.createDocumentFragment();
@@ -150,9 +153,11 @@ export class Lens {
 
   #moveCaret() {
     const caret = this.caret;
-    if (caret !== this.#lastCaret) {
-      this.#lastCaret = caret;
-      this.mark('current', (i) => i === caret);
+    const span = this.spans[caret];
+    if (span !== this.#current) {
+      this.#current?.classList.remove('current');
+      span?.classList.add('current');
+      this.#current = span;
     }
     this.onCaret(caret);
   }
