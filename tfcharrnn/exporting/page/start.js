@@ -14,8 +14,8 @@ import {Settings} from './settings.js';
 import {Surprise} from './surprise.js';
 import {WriteView} from './write_view.js';
 
-const SHOWN = 700; // Characters of the sample that the sections begin with.
-const CHOSEN = 120; // The one that "Memory" begins with.
+const SHOWN = 500; // Characters of the sample that the sections begin with.
+const CHOSEN = 120; // "Memory" begins with a word behind so many.
 
 /** Starts the page. */
 export function startPage() {
@@ -53,7 +53,7 @@ function lookInside(session) {
   return (text) => {
     surprise.text = text;
     neurons.text = text;
-    memory.open(text, CHOSEN);
+    memory.open(text, insideWord(text));
     if (first) neurons.choose({layer: first.layer, unit: first.unit});
   };
 }
@@ -111,6 +111,12 @@ async function copy(text) {
   } catch {
     return false; // The browser does not allow it.
   }
+}
+
+/** Returns a place inside of a long word. */
+function insideWord(text) {
+  const start = text.slice(CHOSEN).search(/\p{L}{6}/u);
+  return CHOSEN + (start < 0 ? 0 : start + 4);
 }
 
 /** Returns the first words of a text. */
