@@ -628,5 +628,43 @@ class MemorisationTest(ExampleTest):
         self.assertStartsWith(output[1], 'validation: ')
 
 
+class DemoTest(ExampleTest):
+    def test_weights_are_few_values_a_power_of_two_apart(self):
+        example = self.load('demo')
+        weights = np.random.default_rng(0).normal(size=(500, 3)) * [1, 9, 0]
+        rounded = example.round_weights(weights.astype(np.float32))
+        step = 2.0 ** np.ceil(np.log2(np.abs(weights).max(axis=0)[:2] / 63))
+        for column in range(2):
+            values = np.unique(rounded[:, column] / step[column])
+            self.assertAllEqual(values, np.round(values))
+            self.assertLessEqual(np.abs(values).max(), 63)
+        self.assertAllClose(rounded[:, :2], weights[:, :2], atol=step / 2)
+        self.assertAllEqual(rounded[:, 2], np.zeros(500))
+
+    def test_makes_a_small_model_dir_that_writes_and_is_measured(self):
+        example = self.load('demo')
+        config = tfcharrnn.RunConfig(
+            corpus=str(self.corpus),
+            model_dir=str(self.folder / 'run'),
+            rnn_units=8,
+            embedding_dim=4,
+            batch_size=8,
+            steps=5,
+            sample_every=0,
+            dropout=0.5,
+        )
+        tfcharrnn.Run(config).train()
+        out = self.folder / 'demo'
+        values = {'model_dir': config.model_dir, 'out': out}
+        output = self.run_main(example, **values)
+        before, after = map(float, re.findall(r'\d\.\d{4}', output))
+        self.assertAlmostEqual(before, after, delta=0.01)
+        self.assertAlmostEqual(
+            tfcharrnn.measure(out)['loss'], after, delta=0.0001
+        )
+        generator = tfcharrnn.Generator.from_checkpoint(out)
+        self.assertLen(generator.generate('The ', length=9), 13)
+
+
 if __name__ == '__main__':
     tf.test.main()

@@ -6,7 +6,7 @@ The prompt and what follows it go to standard output; a single text appears
 while it is being written. Messages go to standard error. For example:
 
   500 characters of a play, somewhat less random than the model's distribution:
-    python -m tfcharrnn.generate --model_dir=runs/bard --prompt='ROMEO: ' \
+    python -m tfcharrnn.generate --model_dir=demo --prompt='ROMEO: ' \
         --length=500 --temperature=0.8
 
   The same prompt at three temperatures, each text under a heading:

@@ -36,7 +36,8 @@ class MixtureConfig(fields.Settings):
 
     model_dir: str = fields.text(
         '',
-        'The run; or several, separated by commas, or a run with --members, '
+        'The run, or demo for a small model of Shakespeare that is in the '
+        'package; or several, separated by commas, or a run with --members, '
         'whose probabilities are averaged. Required.',
     )
     checkpoint: str = fields.text(

@@ -33,6 +33,7 @@ from tfcharrnn.kinds import CELLS
 from tfcharrnn.nn.char_rnn import CharRNN
 from tfcharrnn.text.vocabulary import Vocabulary
 from tfcharrnn.training import checkpoint as checkpoints
+from tfcharrnn.training import packaged
 from tfcharrnn.training.record import Record
 
 MODEL = 'model.json'
@@ -76,7 +77,8 @@ def load_model(
     Nothing in the directory is executed: it holds JSON and arrays.
 
     Args:
-        model_dir: The directory of a `Checkpointer`.
+        model_dir: The directory of a `Checkpointer`; 'demo' for the model in
+            the package.
         checkpoint: None or 'latest', 'best' (on validation), or the path of a
             checkpoint, such as 'runs/bard/ckpt-500'.
         build: Makes the model from its `config`. For your own cell:
@@ -89,6 +91,7 @@ def load_model(
         FileNotFoundError: If there is no model or no such checkpoint.
         ValueError: If a file is damaged, or belongs to another model.
     """
+    model_dir = packaged.located(model_dir)
     path = description(model_dir)
     check_inside(model_dir)
     config = read_config(path)
@@ -143,7 +146,7 @@ def find(model_dir: str | os.PathLike, checkpoint: str | None) -> list[str]:
     Raises:
         FileNotFoundError: If there are none.
     """
-    model_dir = os.fspath(model_dir)
+    model_dir = packaged.located(model_dir)
     if checkpoint in (None, 'latest', BEST):
         is_best = checkpoint == BEST
         directory = os.path.join(model_dir, BEST) if is_best else model_dir

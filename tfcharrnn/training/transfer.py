@@ -15,6 +15,7 @@ from tfcharrnn.config import ModelConfig
 from tfcharrnn.nn.char_rnn import CharRNN
 from tfcharrnn.text.vocabulary import Vocabulary
 from tfcharrnn.training import model_dir as model_dirs
+from tfcharrnn.training import packaged
 
 # What two models may differ in, and still have the same layers.
 _NOT_LAYERS = {
@@ -168,7 +169,7 @@ def _split(source):
         if (folder / model_dirs.MODEL).exists():
             is_best = path.name == model_dirs.BEST
             return folder, model_dirs.BEST if is_best else str(path)
-    return path, None
+    return packaged.located(source), None
 
 
 def _builder(model):
