@@ -381,6 +381,14 @@ class PrecisionTest(parameterized.TestCase):
         auto = Generator(model, VOCABULARY, precision='auto')
         self.assertEqual(auto.precision, 'float32')
 
+    def test_a_mixture_writes_in_float32(self):
+        model = build(embedding_dim=8, rnn_units=8)
+        mixture = tfcharrnn.Mixture([model, model])
+        with self.assertRaisesRegex(ValueError, 'mixtures write in float32'):
+            Generator(mixture, VOCABULARY, precision='int8')
+        auto = Generator(mixture, VOCABULARY, precision='auto')
+        self.assertEqual(auto.precision, 'float32')
+
     def test_nothing_is_printed(self):
         code = (
             'import tfcharrnn\n'

@@ -29,6 +29,7 @@ from tfcharrnn.config import CELLS
 from tfcharrnn.generation.float32 import in_float32
 from tfcharrnn.nn.char_rnn import CharRNN
 from tfcharrnn.nn.columns import MAX_TABLE
+from tfcharrnn.nn.mixture import Mixture
 
 _THREADS = 2
 _INTERPRETER = 'ai_edge_litert.interpreter'
@@ -49,8 +50,14 @@ def convert(model: Any, precision: str = 'int8') -> bytes:
         The model as LiteRT reads it.
 
     Raises:
-        ValueError: The step has operations that LiteRT lacks.
+        ValueError: The step has operations that LiteRT lacks, or the model is
+            a mixture.
     """
+    if isinstance(model, Mixture):
+        raise ValueError(
+            "`precision` is 'int8', but mixtures write in float32. Use "
+            "'float32', or a single model."
+        )
     step = _rows_step(model) if type(model) is CharRNN else model.step
     state = model.initial_state(1)
 
