@@ -77,7 +77,7 @@ class TextConfig(fields.Settings):
     )
     fit_fraction: float = number(
         0.0,
-        'Share of the training part, at its end, that is not trained on, so '
+        'Share of the training part, at its start, that is not trained on, so '
         'that a mixture of models can fit its weights there (0.02 is enough).',
         below=1.0,
     )

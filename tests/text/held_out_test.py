@@ -12,10 +12,10 @@ class HeldOutTest(absltest.TestCase):
         self.assertEqual(same.digest(), corpus.digest())
         self.assertEmpty(rest)
 
-    def test_what_is_held_out_follows_what_is_trained_on(self):
+    def test_what_is_held_out_precedes_what_is_trained_on(self):
         corpus = tfcharrnn.Corpus.from_text('to be or not to be ' * 9)
         shorter, rest = held_out.hold_out(corpus, 0.25)
-        whole = np.concatenate([shorter.train, rest])
+        whole = np.concatenate([rest, shorter.train])
         np.testing.assert_array_equal(whole, corpus.train)
         self.assertLen(rest, len(corpus.train) // 4)
         np.testing.assert_array_equal(shorter.valid, corpus.valid)
@@ -26,9 +26,9 @@ class HeldOutTest(absltest.TestCase):
         corpus = tfcharrnn.Corpus.from_lines(lines)
         for fraction in (0.1, 0.3, 0.5):
             shorter, rest = held_out.hold_out(corpus, fraction)
-            end = corpus.vocabulary.decode(rest).split('\n')
+            start = corpus.vocabulary.decode(rest).split('\n')
             self.assertEqual(
-                [*shorter.lines('train'), *end[:-1]], corpus.lines('train')
+                [*start[:-1], *shorter.lines('train')], corpus.lines('train')
             )
 
     def test_too_little_is_one_sentence(self):

@@ -44,8 +44,8 @@ def load_mixture(
         print(Generator(model, vocabulary).generate('ROMEO: ', 500))
 
     Weights and a temperature of the trained models are those with which the
-    mixture predicts the end of the training text best, never the validation
-    text. Where the runs held that end out of training (`fit_fraction`), they
+    mixture predicts the start of the training text best, never the validation
+    text. Where the runs held that out of training (`fit_fraction`), they
     are right for new text, too. Otherwise the trained models know it already
     and get too much weight, which is logged as a warning, and the temperature
     stays 1.
@@ -102,7 +102,7 @@ def load_mixture(
     else:
         temperatures = [1.0] * len(weights)
     if ngram is not None:
-        text = np.concatenate([corpus.train[-_MAX_COUNTED:], rest])
+        text = np.concatenate([rest, corpus.train[-_MAX_COUNTED:]])
         members.append(_count(text, vocabulary, ngram))
     return Mixture(members, weights, temperatures=temperatures), vocabulary
 
@@ -167,7 +167,7 @@ def describe(mixture: Mixture, runs: Sequence[str]) -> str:
 
 
 def _training_text(runs, checkpoint, vocabulary) -> tuple[Corpus, np.ndarray]:
-    """Returns the corpus of the runs, and the end of its training part."""
+    """Returns the corpus of the runs, and the start of its training part."""
     config = texts.settings(runs[0])
     corpus, rest = held_out.load(config, vocabulary=vocabulary)
     for run in runs:
@@ -183,7 +183,7 @@ def _training_text(runs, checkpoint, vocabulary) -> tuple[Corpus, np.ndarray]:
 
 
 def _split(corpus, rest):
-    """Returns the text before the one to fit on, and that one."""
+    """Returns the text without the one to fit on, and that one."""
     if len(rest):
         return corpus, rest
     logging.warning(

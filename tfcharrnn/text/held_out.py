@@ -1,4 +1,4 @@
-"""Held out: the end of the training part, on which mixtures are fitted."""
+"""Held out: the start of the training part, on which mixtures are fitted."""
 
 from __future__ import annotations
 
@@ -43,36 +43,36 @@ def load(
 
 
 def hold_out(corpus: Corpus, fraction: float) -> tuple[Corpus, np.ndarray]:
-    """Cuts off the end of the training part.
+    """Cuts off the start of the training part.
 
-        |---------- train ----------|-- held out --|---- valid ----|
+        |-- held out --|---------- train ----------|---- valid ----|
 
-    The vocabulary stays as it is. A line is never cut.
+    Not its end: what follows is often of the same chapter or play, whose names
+    a model should know. The vocabulary stays as it is. A line is never cut.
 
         >>> corpus = Corpus.from_text('to be, or not to be', (0.7, 0.3, 0.0))
         >>> shorter, ids = hold_out(corpus, 0.4)
         >>> shorter
         <Corpus text: 8 distinct characters; 8 train, 6 valid, 0 test>
         >>> corpus.vocabulary.decode(ids)
-        'r not'
+        'to be'
 
     Args:
         corpus: The corpus, which stays as it is.
         fraction: The share of its training part, from 0 up to 1.
 
     Returns:
-        A corpus with a shorter training part, and the rest, [N] ids.
+        A corpus with a shorter training part, and what was cut off, [N] ids.
 
     Raises:
         ValueError: One of the two would have fewer than 2 characters.
     """
-    length = len(corpus.train)
-    start = length - int(length * fraction)
+    start = int(len(corpus.train) * fraction)
     if corpus.has_lines and fraction:
         end = corpus.vocabulary.encode('\n')[0]
         ends = np.flatnonzero(corpus.train[:start] == end)
         start = int(ends[-1]) + 1 if len(ends) else 0
-    train, rest = corpus.train[:start], corpus.train[start:]
+    rest, train = corpus.train[:start], corpus.train[start:]
     if fraction and min(len(train), len(rest)) < 2:
         raise ValueError(
             f'`fit_fraction` is {fraction}, which cuts the training part of '
