@@ -6,8 +6,8 @@ r"""Writes a trained model for other programs.
       --checkpoints=5 --out=bard.html
 
 A file is written in full, or not at all. In Python, `tfcharrnn.exporting.save`
-does the same, and `tfcharrnn.exporting.load` makes a model of a file of
-safetensors.
+does the same, and `tfcharrnn.exporting.load` makes a model of weights of Keras
+and PyTorch.
 """
 
 from __future__ import annotations

@@ -52,6 +52,17 @@ class FormatsTest(parameterized.TestCase):
         with self.assertRaisesRegex(FileNotFoundError, 'no file'):
             exporting.load(self.folder / '.safetensors')
 
+    def test_a_folder_is_made_for_a_file_alone(self):
+        out = self.folder / 'new' / 'folder' / 'model.keras'
+        arguments = elsewhere.VOCABULARY, out
+        with self.assertRaisesRegex(ValueError, 'mingru'):
+            exporting.save(
+                elsewhere.build(cell='mingru'), *arguments, format='keras'
+            )
+        self.assertEqual(list(self.folder.iterdir()), [])
+        exporting.save(elsewhere.build(), *arguments, format='keras')
+        self.assertTrue(out.exists())
+
     def test_a_missing_package_is_named_with_what_to_type(self):
         with mock.patch.dict('sys.modules', {'onnx': None}):
             with self.assertRaisesRegex(ValueError, r"pip install 'tf.*\[ab\]"):

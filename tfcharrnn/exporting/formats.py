@@ -9,6 +9,7 @@ A new format is a line in `FORMATS` and a module in this folder with
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import pathlib
@@ -133,9 +134,9 @@ def save(
     """
     kind, out = _check(out, format, overwrite, options)
     _check_model(model, vocabulary)
-    out.parent.mkdir(parents=True, exist_ok=True)
     write = _module(kind).write
-    return write(model, vocabulary, out, **(options or {}))
+    with _folder_of(out):
+        return write(model, vocabulary, out, **(options or {}))
 
 
 def save_run(
@@ -275,6 +276,20 @@ def _check(out, format, overwrite, options):
         beside = out.with_name(out.name.removesuffix(kind.ending) + kind.beside)
         _check_free(beside, kind, overwrite)
     return kind, out
+
+
+@contextlib.contextmanager
+def _folder_of(out):
+    """Makes the folder of a file, and removes it again after an error."""
+    missing = [folder for folder in out.parents if not folder.exists()]
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for folder in missing:
+            with contextlib.suppress(OSError):  # It was not made.
+                folder.rmdir()
+        raise
 
 
 def _check_free(out, kind, overwrite):
