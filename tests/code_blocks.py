@@ -11,7 +11,15 @@ TOY = {
     'CharRNN(vocab_size=len(corpus.vocabulary))': (
         'CharRNN(len(corpus.vocabulary), embedding_dim=4, rnn_units=8)'
     ),
+    "corpus='python'": "corpus='shakespeare.txt'",
     'rnn_units=512': 'rnn_units=8',
+    'rnn_units=256': 'rnn_units=8',
+    'rnn_units=128': 'rnn_units=8',
+    'seq_length=64': 'seq_length=10',
+    'steps=400': 'steps=100',
+    'steps=600': 'steps=102',
+    'NUM_CHARS = 800_000': 'NUM_CHARS = 40_000',
+    'keep_every=100': 'keep_every=5',
     'seq_length=100': 'seq_length=10',
     'length=500': 'length=5',
     'length=100)': 'length=5)',

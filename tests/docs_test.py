@@ -42,7 +42,10 @@ class DocsTest(tf.test.TestCase, parameterized.TestCase):
 
     @parameterized.parameters(*code_blocks.TOY)
     def test_what_is_made_small_is_there(self, large):
-        self.assertIn(large, ''.join(map(''.join, ALL_BLOCKS.values())))
+        texts = map(''.join, ALL_BLOCKS.values())
+        notebooks = DOCS.glob('notebooks/*.md')
+        texts = [*texts, *(path.read_text('utf-8') for path in notebooks)]
+        self.assertIn(large, ''.join(texts))
 
     def test_the_reference_has_every_public_name(self):
         reference = ''.join(

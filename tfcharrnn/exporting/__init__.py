@@ -25,7 +25,7 @@ TensorFlow is imported with the module of a format, when it is used.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from tfcharrnn.exporting.formats import FORMATS, load, save
+from tfcharrnn.exporting.formats import FORMATS, load, save, save_run
 
 if TYPE_CHECKING:
     from tfcharrnn.exporting.quantization import quantized as quantized
@@ -33,7 +33,14 @@ if TYPE_CHECKING:
 
 # TensorFlow is imported with these.
 _HOMES = {'find_units': 'units', 'quantized': 'quantization'}
-__all__ = ['FORMATS', 'find_units', 'load', 'quantized', 'save']
+__all__ = [
+    'FORMATS',
+    'find_units',
+    'load',
+    'quantized',
+    'save',
+    'save_run',
+]
 
 
 def __getattr__(name: str) -> Any:
