@@ -435,6 +435,32 @@ def test_find_takes_what_is_selected(shown):
     assert '5 characters from 14' in shown.text('found-note')
 
 
+def test_found_units_have_the_auc_of_pairs(shown):
+    text = 'abcdeABCDEabcde .:;'
+    shown.type('neuron-text', text)
+    shown.type('mark', 'vowels')
+    shown.find('find').click()
+    rows = shown.wait(
+        "const rows = [...document.querySelectorAll('#found button')];"
+        'return rows.length === 12 && rows.map((row) => [row.dataset.unit,'
+        "row.querySelector('.found-auc').textContent])"
+    )
+    states = chromium.call(
+        shown.browser,
+        'tfcharrnn.states(given[0]).then((s) => [...s.values.state])',
+        text,
+    )
+    states = np.reshape(states, [len(text), -1])
+    is_vowel = np.array([char in 'aeAE' for char in text])
+    high, low = states[is_vowel][:, None], states[~is_vowel][None]
+    auc = ((high > low) + 0.5 * (high == low)).mean((0, 1))
+    for unit, shown_auc in rows:
+        expected = max(auc[int(unit)], 1 - auc[int(unit)])
+        assert abs(float(shown_auc) - expected) < 6e-4
+    order = [float(shown_auc) for _, shown_auc in rows]
+    assert order == sorted(order, reverse=True)
+
+
 def test_find_asks_for_a_selection(shown):
     shown.find('find').click()
     shown.wait(
@@ -464,20 +490,22 @@ def test_a_known_unit_is_followed(shown):
 def test_memory_ends_where_that_of_the_model_ends(shown):
     shown.type('memory-text', TEXT)
     # Python: reading the last character alone is as good as reading all.
-    scores = shown.generators[1].score(TEXT)
-    bits = -scores[-1] / np.log(2)
+    bits = -shown.generators[1].score(TEXT)[-1] / np.log(2)
     shown.wait(
         "return document.getElementById('memory-info').textContent"
         '.startsWith(arguments[0])',
         f'“␣”: {bits:.2f} bits after all that is before it. '
         'The last character is enough',
     )
-    coloured = shown.run(
+    without_last = distribution_after(shown.generators[1], TEXT[:-2], 1.0)
+    change = -np.log2(without_last[CHARS.index(TEXT[-1])]) - bits
+    colours = shown.run(
         "const spans = document.querySelectorAll('#memory-lens .ink span');"
-        'return [...spans].map((node, i) => node.style.backgroundColor && i)'
-        ".filter((i) => i !== '')"
+        'return [...spans].map((node) => node.style.backgroundColor)'
     )
-    assert coloured in ([], [len(TEXT) - 2])
+    assert not any(colours[:-2]) and not colours[-1]
+    share = round(78 * min(1.0, abs(change) / 4))
+    assert f'--{"warm" if change > 0 else "cool"}) {share}%' in colours[-2]
 
 
 def test_neighbours_are_the_nearest_by_cosine(shown):
@@ -541,10 +569,9 @@ def test_without_webassembly_the_numbers_are_the_same(shown):
 
 
 def test_every_control_has_a_name(shown):
-    unnamed = shown.run(
+    shown.wait(
         "const controls = document.querySelectorAll('button, input, select,"
         "textarea');"
-        'return [...controls].filter((node) => !(node.labels?.length ||'
-        'node.ariaLabel || node.textContent.trim())).map((n) => n.outerHTML)'
+        'return [...controls].every((node) => node.labels?.length ||'
+        'node.ariaLabel || node.textContent.trim())'
     )
-    assert unnamed == []

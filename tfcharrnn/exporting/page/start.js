@@ -19,6 +19,10 @@ const CHOSEN = 120; // "Memory" begins with a word behind so many.
 
 /** Starts the page. */
 export function startPage() {
+  window.addEventListener('unhandledrejection', ({reason}) => {
+    byId('failure').hidden = false;
+    byId('failure').textContent = `The model failed. ${reason}`;
+  });
   const session = new Session(
     readPayload(),
     document.currentScript.textContent,
@@ -26,10 +30,6 @@ export function startPage() {
   const ready = session.open().then(() => session.ask('prepare', {}));
   window.tfcharrnn = makeApi(session, ready);
   showCard(session);
-  ready.catch((error) => {
-    byId('failure').hidden = false;
-    byId('failure').textContent = `The model could not be started: ${error}`;
-  });
   document.body.classList.toggle('is-words', session.vocabulary.isWords);
   const sample = wholeLines(session.payload.sampleText);
   const settings = new Settings(firstWords(sample), session.vocabulary.size);

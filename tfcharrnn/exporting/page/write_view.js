@@ -225,7 +225,10 @@ export class WriteView {
     const place = text
       ? `after “${text}”`
       : `at the start of a ${lines ? 'line' : 'text'}`;
-    byId('next-context').textContent =
+    const context = byId('next-context');
+    // Read aloud where one has moved to, but not while one types.
+    context.setAttribute('aria-live', taken === null ? 'off' : 'polite');
+    context.textContent =
       taken === null || taken === undefined || taken < 0
         ? place
         : `instead of “${visible(tokens[taken])}”, ${place}`;
