@@ -2,8 +2,8 @@
 
     python examples/curricula/noisy_lines.py --share=0.3 --output=noisy.txt
     python -m tfcharrnn.experiment \\
-        --flagfile=examples/curricula/wu2021_full.flags \\
-        --corpus=noisy.txt --model_dir=runs/wu2021/full-noisy
+        --flagfile=examples/curricula/wu2021_short.flags \\
+        --corpus=noisy.txt --model_dir=runs/wu2021/short-noisy
 
 In a share of the lines of the first part, each character is drawn at random
 from all characters of the text. The last part, in which a run with
