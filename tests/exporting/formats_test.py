@@ -4,10 +4,12 @@ from unittest import mock
 
 import elsewhere
 import numpy as np
+import pytest
 from absl.testing import absltest, parameterized
 
 from tfcharrnn import Vocabulary, exporting
 from tfcharrnn.exporting import formats
+from tfcharrnn.nn.mixture import Mixture
 
 
 class FormatsTest(parameterized.TestCase):
@@ -51,6 +53,16 @@ class FormatsTest(parameterized.TestCase):
             exporting.load(self.folder / 'model.safetensors')
         with self.assertRaisesRegex(FileNotFoundError, 'no file'):
             exporting.load(self.folder / '.safetensors')
+
+    @parameterized.parameters('keras', 'onnx', 'litert', 'safetensors')
+    def test_a_mixture_goes_out_as_a_saved_model_only(self, name):
+        if name in ('onnx', 'safetensors'):
+            pytest.importorskip(name)
+        mixture = Mixture([elsewhere.build(), elsewhere.build(cell='lstm')])
+        out = self.folder / f'model{exporting.FORMATS[name].ending}'
+        with self.assertRaisesRegex(ValueError, f'{name} holds a CharRNN'):
+            exporting.save(mixture, elsewhere.VOCABULARY, out, format=name)
+        self.assertEqual(list(self.folder.iterdir()), [])
 
     def test_a_folder_is_made_for_a_file_alone(self):
         out = self.folder / 'new' / 'folder' / 'model.keras'

@@ -25,6 +25,7 @@ from typing import Any
 
 from tfcharrnn import checks, files
 from tfcharrnn.generation import conversion
+from tfcharrnn.nn.char_rnn import CharRNN
 from tfcharrnn.text.vocabulary import Vocabulary
 
 _PRECISIONS = 'float32', 'int8'
@@ -40,16 +41,22 @@ def write(
     """Writes a model; see `formats.save`.
 
     Args:
-        model: As for `Generator`.
+        model: A `CharRNN`.
         vocabulary: The vocabulary that it was trained with.
         out: The file.
         precision: How matrices are stored: 'float32', or 'int8', which is
             smaller.
 
     Raises:
-        ValueError: A step has operations that LiteRT lacks.
+        ValueError: The model is another one, or a step has operations that
+            LiteRT lacks.
     """
     checks.choice('precision', precision, _PRECISIONS)
+    if not isinstance(model, CharRNN):
+        raise ValueError(
+            f'The format litert holds a CharRNN, but got '
+            f'{type(model).__name__}. Use saved_model.'
+        )
     documents = {'config': model.config, 'vocabulary': vocabulary.to_json()}
     content = io.BytesIO(conversion.convert(model, precision))
     content.seek(0, io.SEEK_END)
