@@ -191,7 +191,7 @@ def _number(value: Any) -> float | None:
 def _all_steps(model_dir: str | os.PathLike) -> dict[int, str]:
     """Returns the paths of all checkpoints of a run, by step."""
     steps = {}
-    for folder in ('', model_dirs.BEST):
+    for folder in ('', model_dirs.BEST, model_dirs.HISTORY):
         for path in checkpoints.candidates(os.path.join(model_dir, folder)):
             step = step_of(path)
             if step is not None:
