@@ -77,12 +77,17 @@ def open_page(driver, path: str | os.PathLike) -> None:
 
 
 def requests(driver) -> list[str]:
-    """Returns what the browser asked for since the last call."""
+    """Returns what pages from disk asked for since the last call.
+
+    The browser's own pages, such as that of a new tab, are left out.
+    """
     urls = []
     for entry in driver.get_log('performance'):
         message = json.loads(entry['message'])['message']
         if message['method'] == 'Network.requestWillBeSent':
-            urls.append(message['params']['request']['url'])
+            request = message['params']
+            if request['documentURL'].startswith('file:'):
+                urls.append(request['request']['url'])
     return urls
 
 
