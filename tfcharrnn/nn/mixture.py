@@ -41,9 +41,9 @@ class Mixture(tf.Module):
     def __init__(
         self,
         members: Sequence[Any],
-        weights: Sequence[float] | None = None,
+        weights: Sequence[float] | np.ndarray | None = None,
         *,
-        temperatures: Sequence[float] | float = 1.0,
+        temperatures: Sequence[float] | np.ndarray | float = 1.0,
     ):
         """Puts models together; they are shared, not copied.
 

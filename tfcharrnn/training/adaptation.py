@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfcharrnn import checks
-from tfcharrnn.data import Batch, Dataset
+from tfcharrnn.data import Batch, Batches
 from tfcharrnn.nn.mixture import Mixture
 from tfcharrnn.nn.ngram import NGram
 from tfcharrnn.training import losses, states
@@ -65,7 +65,7 @@ class Adaptation:
     def __init__(
         self,
         model: Any,
-        training: Dataset,
+        training: Batches,
         *,
         rate: float = _RATE,
         pull: float = _PULL,
@@ -99,7 +99,7 @@ class Adaptation:
 
     def read(
         self,
-        dataset: Dataset,
+        dataset: Batches,
         *,
         report: Callable[[float], None] | None = None,
     ) -> Metrics:
@@ -154,7 +154,7 @@ class Adaptation:
         return tf.nest.map_structure(tf.square, gradients), state
 
     @tf.function(autograph=False, reduce_retracing=True)
-    def _learn(self, batch, state):
+    def _learn(self, batch, state) -> Any:
         logits, state, gradients = self._differentiate(batch, state)
         for network in zip(
             self._weights, gradients, self._rms, self._start, strict=True
@@ -189,9 +189,9 @@ class Adaptation:
                 )
                 means.append(total / tf.maximum(count, 1.0))
             loss = tf.add_n(means)
-        gradients = tape.gradient(
-            loss, self._weights, unconnected_gradients='zero'
-        )
+        weights: Any = self._weights  # The stub knows no nested lists.
+        zero = tf.UnconnectedGradients.ZERO
+        gradients = tape.gradient(loss, weights, unconnected_gradients=zero)
         gradients = tf.nest.map_structure(tf.convert_to_tensor, gradients)
         logits, state = self._mixture.mix(pairs)
         return logits, state, gradients
