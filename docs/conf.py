@@ -31,6 +31,8 @@ templates_path = []
 
 myst_enable_extensions = ['colon_fence', 'deflist']
 myst_heading_anchors = 3
+# Pages of examples/ link to files outside of docs/. The tests check links.
+suppress_warnings = ['myst.xref_missing']
 # The notebooks are stored with the outputs of a real run.
 nb_execution_mode = 'off'
 
