@@ -61,6 +61,7 @@ def import_tensorflow() -> ModuleType:
         os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
         with _silenced(sys.__stderr__):
             import tensorflow
+        tensorflow.get_logger().setLevel('WARNING')  # In a notebook, INFO.
     import tensorflow
 
     return tensorflow
