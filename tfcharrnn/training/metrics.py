@@ -100,7 +100,7 @@ class Windows:
         """The pairs of each period, to be saved."""
         return {period: sums.pairs for period, sums in self._sums.items()}
 
-    def keep(self, periods: Iterable[int]) -> None:
+    def keep(self, periods: Iterable[int | None]) -> None:
         """Drops the windows of other periods, which would miss steps."""
         wanted = set(periods)
         self._sums = {k: v for k, v in self._sums.items() if k in wanted}

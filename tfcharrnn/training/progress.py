@@ -192,7 +192,7 @@ class _Notebook:
         """Leaves the last line as it is."""
 
     def _update(self):
-        from IPython import display
+        from IPython import display  # pyright: ignore[reportMissingImports]
 
         lines = [*self._kept, *filter(None, [self._live])]
         text = display.Pretty('\n'.join(lines))

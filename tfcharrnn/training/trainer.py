@@ -180,7 +180,7 @@ class Trainer:
                 iterator = self.replicas.iterate(
                     dataset, place.position, place.num_read
                 )
-            size = self._loop.size(self.step, steps, periods - {None})
+            size = self._loop.size(self.step, steps, filter(None, periods))
             with signals.deferred():  # The record then fits the weights.
                 pairs = self._loop.run(iterator, self._carried, size)
                 error = loop.not_finite(pairs[-1], self.step)
