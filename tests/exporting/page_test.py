@@ -127,6 +127,23 @@ class PageTest(tf.test.TestCase, parameterized.TestCase):
                 greedy.generate('to ', 500, **settings),
             )
 
+    def test_questions_that_are_asked_at_once_do_not_mix(self):
+        vocabulary = tfcharrnn.Vocabulary(ALPHABET)
+        # Without noise, which is chaos in so many units.
+        model = tfcharrnn.CharRNN(len(vocabulary), 8, rnn_units=400)
+        path = pathlib.Path(self.get_temp_dir(), 'busy.html')
+        page.write(model, vocabulary, path)
+        self.driver.get(path.resolve().as_uri())  # Do not wait.
+        texts = [TEXT * 20, TEXT[::-1] * 20, TEXT[5:] * 20]
+        scores = self.call(
+            'Promise.all(given[0].map((text) => tfcharrnn.logProbs(text)))',
+            texts,
+        )
+        generator = tfcharrnn.Generator(exporting.quantized(model), vocabulary)
+        for text, score in zip(texts, scores, strict=True):
+            self.assertFalse(any(value is None for value in score))
+            self.assertAllClose(score, generator.score(text), atol=1e-3)
+
     @parameterized.parameters(False, True)
     def test_words_and_lines(self, lines):
         text = "To be, or not to be:\nthat's the question.\n"

@@ -26,6 +26,7 @@ export class Engine {
   #weights = new Map();
   #models = new Map();
   #kept = new Map();
+  #turns = new Map();
 
   /** Takes what all models have in common; `isPlain`: no WebAssembly. */
   open({config, begin, isPlain}) {
@@ -46,7 +47,11 @@ export class Engine {
   }
 
   /** Returns the probabilities of what may come after ids. */
-  async next({checkpoint, ids, ...settings}, job) {
+  next(question, job) {
+    return this.#inTurn('next', () => this.#next(question, job));
+  }
+
+  async #next({checkpoint, ids, ...settings}, job) {
     const {logits, reader} = this.#keep('next', checkpoint, (model) => {
       const last = new Float32Array(this.#config.vocabSize);
       const visit = () => last.set(model.logits());
@@ -63,7 +68,11 @@ export class Engine {
   }
 
   /** Returns the surprise in nats and the rank of each id; NaN for -1. */
-  async score({checkpoint, ids}, job) {
+  score(question, job) {
+    return this.#inTurn('score', () => this.#score(question, job));
+  }
+
+  async #score({checkpoint, ids}, job) {
     const scorer = this.#keep(
       'score',
       checkpoint,
@@ -108,7 +117,12 @@ export class Engine {
    *   each id; of all units at a position; and, if `selected` is given, the
    *   units that tell the selected ids from the others.
    */
-  async units(question, job) {
+  units(question, job) {
+    const purpose = `units ${question.name}`;
+    return this.#inTurn(purpose, () => this.#units(question, job));
+  }
+
+  async #units(question, job) {
     const {checkpoint, ids, name, layer, unit, position, selected} = question;
     const recorder = this.#keep(
       `units ${name}`,
@@ -166,6 +180,15 @@ export class Engine {
       this.#weights.delete(checkpoint);
     }
     return this.#models.get(checkpoint);
+  }
+
+  /** Does work when all that was asked for the same purpose is done. */
+  #inTurn(purpose, work) {
+    const before = this.#turns.get(purpose) ?? Promise.resolve();
+    // Whether it was cancelled or not: what is kept is free then.
+    const turn = before.then(work, work);
+    this.#turns.set(purpose, turn);
+    return turn;
   }
 
   /** Returns what was made for a purpose, or makes it: one at a time. */
