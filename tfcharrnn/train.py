@@ -87,6 +87,10 @@ def _train_members(number, folder, given) -> None:
             f'`strategy` is {config.strategy}, but members share one machine: '
             'leave out one of the two.'
         )
+    if config.corpus == '-':
+        raise fields.SettingError(
+            '`corpus` is -, but each member reads the text anew: give a file.'
+        )
     if os.path.exists(folder / 'model.json'):
         raise fields.SettingError(
             f"'{folder}' holds a run, not members of a mixture: give another "
@@ -101,8 +105,11 @@ def _train_members(number, folder, given) -> None:
     all_jobs = []
     for i in range(number):
         member = mixture_config.member(folder, i + 1)
-        settings = {**own, 'seed': config.seed + i, 'model_dir': str(member)}
-        if not (member / 'run.flags').exists() or config.overwrite:
+        settings = {**own, 'model_dir': str(member)}
+        begins = not (member / 'run.flags').exists() or config.overwrite
+        if begins or 'seed' in given:  # One that goes on has its own.
+            settings['seed'] = config.seed + i
+        if begins:
             settings.setdefault('fit_fraction', _FIT_FRACTION)
         command = [sys.executable, '-m', 'tfcharrnn.train']
         command += fields.as_flags(RunConfig, settings)

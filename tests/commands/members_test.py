@@ -44,7 +44,7 @@ class MembersTest(tf.test.TestCase):
         self.assertEqual(contents('.'), before)
 
     def test_members_are_runs_that_other_commands_take_as_one(self):
-        status, out, err = run(train, *FLAGS, '--steps=10')
+        status, out, err = run(train, *FLAGS, '--steps=10', '--seed=3')
         self.assertEqual(status, 0, err)
         self.assertIn('evaluate --model_dir=mix --ngram=7', out)
         for member in ('mix/member-1', 'mix/member-2'):
@@ -72,6 +72,7 @@ class MembersTest(tf.test.TestCase):
 
     def test_what_does_not_go_together_is_one_sentence(self):
         self.refused(*FLAGS, '--strategy=mirrored', message='`strategy` is')
+        self.refused(*FLAGS, '--corpus=-', message='`corpus` is -, but each')
         self.refused(*FLAGS, '--members=0', message='`members` is 0')
         for number in (1, 2, 3):
             pathlib.Path(f'mix/member-{number}').mkdir(parents=True)
