@@ -79,6 +79,18 @@ class NamedTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual((drawn.steps, plain.steps), (9, None))
         self.assertEqual(set(''.join(self.texts(drawn.dataset, 9))), {*'ab\n'})
 
+    def test_the_control_of_a_vocabulary_has_its_last_size(self):
+        grown, control = (
+            self.make('vocabulary:2@9,5', lines=True, control=control)
+            for control in (False, True)
+        )
+        # From step 9 on, nothing differs; before, the control has all five.
+        for dataset in (grown[-1].dataset, control[-1].dataset):
+            texts = self.texts(dataset, 20, position=9)
+            self.assertEqual(set(''.join(texts)) - {'\n'}, {*'abxyz'})
+        texts = self.texts(control[-1].dataset, 9)
+        self.assertNotEqual(set(''.join(texts)), {*'ab\n'})
+
     def test_files_are_mixed_by_weights_that_move(self):
         (mixed,) = self.make('mix:a.txt=linear:1:0:40,b.txt=linear:0:1:40')
         first = self.texts(mixed.dataset, 8)
