@@ -193,7 +193,7 @@ def _train(config, all_jobs):
 
 
 def _read_variants(texts):
-    """Returns {name: flags}."""
+    """Returns {name: flags}, each flag as --name=value."""
     variants = {}
     for text in texts:
         name, colon, rest = text.partition(':')
@@ -208,12 +208,12 @@ def _read_variants(texts):
                 f'There are two variants {name!r}: rename one.'
             )
         try:
-            variants[name] = shlex.split(rest)
+            arguments = shlex.split(rest)
         except ValueError as error:
             raise fields.SettingError(
                 f'In the variant {name!r}: {error}.'
             ) from error
-        _check(name, variants[name])
+        variants[name] = _checked(name, arguments)
     if not variants:
         raise fields.SettingError(
             'There is nothing to compare: give a --variant for each, such as '
@@ -249,8 +249,8 @@ def _parse(name, arguments):
     return commands.given(values)
 
 
-def _check(name, arguments):
-    """Raises if the flags of a variant are not those of a run."""
+def _checked(name, arguments):
+    """Returns the flags of a variant as --name=value, if they are a run's."""
     given = _parse(name, arguments)
     fixed = [flag for flag in _NOT_IN_VARIANTS if flag in given]
     if fixed:
@@ -263,6 +263,7 @@ def _check(name, arguments):
             f'In the variant {name!r}, --eval_every is 0: without evaluations '
             'there is nothing to compare.'
         )
+    return fields.as_flags(RunConfig, given)
 
 
 if __name__ == '__main__':

@@ -67,7 +67,7 @@ class ExperimentTest(parameterized.TestCase):
     def test_each_variant_is_trained_with_each_seed_in_its_own_folder(self):
         status, _, err = self.run_faked(
             *('--corpus=a b.txt', '--lowercase', '--model_dir=runs/sizes'),
-            *('--variant=plain:', '--variant=big: --rnn_units=8'),
+            *('--variant=plain:', '--variant=big: --rnn_units 8'),
             *('--seeds=3,5', '--temperatures=0.5,1'),
         )
         self.assertEqual(status, 0, err)
