@@ -115,11 +115,14 @@ def _show(model, vocabulary, text) -> None:
     # https://no-color.org
     has_colors = sys.stdout.isatty() and not os.environ.get('NO_COLOR')
     print(surprise.to_ansi() if has_colors else surprise.to_table())
-    unit = vocabulary.unit
+    unit, bits = vocabulary.unit, surprise.bits_per_token
     unseen = surprise.num_unseen
     sys.stderr.write(
-        f'{len(surprise):,} {unit}s, {surprise.bits_per_token:.3f} bits per '
-        f'{unit}' + f'; {unseen:,} not known' * bool(unseen) + '.\n'
+        f'{len(surprise):,} {unit}s'
+        # Of a text without any that is known, there is no mean.
+        + f', {bits:.3f} bits per {unit}' * math.isfinite(bits)
+        + f'; {unseen:,} not known' * bool(unseen)
+        + '.\n'
     )
 
 

@@ -245,6 +245,7 @@ class KerasTest(tf.test.TestCase, parameterized.TestCase):
             'Dense.*rel',
         ),
         (lambda x: x['Dense'].update(config=None), 'Dense'),
+        (lambda x: x['Dense'].update(class_name=[]), 'a layer \\[\\]'),
     )
     def test_refuses_settings_that_compute_something_else(self, change, part):
         self.rewrite(change)
@@ -299,6 +300,21 @@ class KerasTest(tf.test.TestCase, parameterized.TestCase):
         self.path = self.folder / 'model.weights.h5'
         self.path.write_bytes(content[:size])
         self.assert_refused('is not a Keras file')
+
+    def test_refuses_what_cannot_be_unpacked(self):
+        self.save(elsewhere.build())
+        with zipfile.ZipFile(self.path, 'w', zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr('config.json', '{"config": {}}')
+            archive.writestr('model.weights.h5', bytes(range(256)) * 9)
+            start = archive.getinfo('model.weights.h5').header_offset
+        content = self.path.read_bytes()
+        packed = start + 30 + len('model.weights.h5')
+        flags = content.index(b'PK\x01\x02') + 8
+        for at, value in (packed, 0xFF), (flags, content[flags] | 1):
+            damaged = bytearray(content)
+            damaged[at] = value
+            self.path.write_bytes(damaged)
+            self.assert_refused('is not a Keras file')
 
     def test_refuses_what_grows_beyond_its_size(self):
         self.save(elsewhere.build())

@@ -153,6 +153,18 @@ class PageFileTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, 'rnn_units.*1,000,000,000'):
             page.make_payload(run)
 
+    def test_the_model_in_the_package_has_a_page(self):
+        self.enterContext(running_commands.in_folder(self.folder))
+        with mock.patch.object(
+            page.training_text, 'find', return_value=None
+        ) as find:
+            made = page.make_payload('demo')
+        self.assertEqual(made['name'], 'demo')
+        self.assertIn("from_checkpoint('demo')", made['python'])
+        # There, its settings say what text it was trained on.
+        folder = pathlib.Path(find.call_args.args[0])
+        self.assertTrue((folder / model_dirs.RUN_FLAGS).exists())
+
     def test_a_large_page_says_how_large_it_is(self):
         model = tfcharrnn.CharRNN(3, embedding_dim=2, rnn_units=4)
         with (
@@ -277,6 +289,13 @@ class EvaluateTextTest(parameterized.TestCase):
         self.assertEqual(rows[3], ['-', '"Ä"', 'not known'])
         self.assertGreater(float(rows[0][0]), 0.0)
         self.assertRegex(err, r'^5 characters, \d.*; 1 not known\.\n$')
+
+    @parameterized.parameters(
+        ('', '0 characters.\n'), ('ÄÄ', '2 characters; 2 not known.\n')
+    )
+    def test_a_text_that_is_not_read_has_no_mean(self, text, expected):
+        status, _, err = self.evaluate(f'--text={text}')
+        self.assertEqual((status, err), (0, expected))
 
     def test_a_file_or_standard_input_is_the_same(self):
         _, expected, _ = self.evaluate('--text=to be')

@@ -309,7 +309,7 @@ class GatesTest(tf.test.TestCase, parameterized.TestCase):
         cell = cell(FEATURES, UNITS)
         cell.compute_dtype = dtype
         patch = mock.patch.object(cudnn, 'on_gpu', lambda _: on_gpu)
-        self.enterContext(patch)
+        self.enter_context(patch)
 
         @tf.function
         def unroll(inputs):

@@ -128,8 +128,10 @@ def _in_words(nats, unit):
 
 
 def _copies(generator, corpus):
-    if corpus is None or len(corpus.train) > _MAX_SEARCHED:
+    if corpus is None:
         return 'not looked for, as the training text was not at hand'
+    if len(corpus.train) > _MAX_SEARCHED:
+        return 'not looked for, as the training text is too long'
     written = generator.generate('', _LENGTH, seed=_SEED)
     text = generator.vocabulary.decode(corpus.train)
     found, number = count_copies(written, text)

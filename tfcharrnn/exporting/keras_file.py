@@ -25,6 +25,7 @@ import re
 import shutil
 import tempfile
 import zipfile
+import zlib
 from typing import Any
 
 import h5py
@@ -39,8 +40,14 @@ from tfcharrnn.text.vocabulary import Vocabulary
 _WHAT = 'a Keras file of a character model'
 _CONFIG, _WEIGHTS = 'config.json', 'model.weights.h5'
 _MAX_CONFIG = 1 << 22
-# Keras does not compress; who does saves less than this.
+# Keras does not compress; a compressed file saves less than this.
 _MAX_EXPANSION = 4
+# What the readers of ZIP, JSON and HDF5 raise. A `RuntimeError` is, for
+# example, a ZIP file that is encrypted, or JSON that is nested too deep.
+_DAMAGE = (
+    *(ValueError, KeyError, RuntimeError, EOFError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 _CLASSES = {'gru': 'GRU', 'lstm': 'LSTM', 'vanilla': 'SimpleRNN'}
 _CELLS = {3: 'gru', 4: 'lstm', 1: 'vanilla'}
 # What the settings of layers must be, if they are there.
@@ -99,8 +106,10 @@ def read(path: pathlib.Path, vocabulary: Any) -> tuple[Any, Vocabulary]:
             _check_bytes(info.file_size, size)
             content = io.BytesIO(archive.read(info))
         return _read(content, info.file_size, vocabulary, config)
-    except (ValueError, KeyError, zipfile.BadZipFile, RecursionError) as error:
-        reason = str(error).strip('\'"').rstrip('.')
+    except _DAMAGE as error:
+        # The text of a `KeyError` is in quotes.
+        reason = error.args[0] if isinstance(error, KeyError) else error
+        reason = str(reason).rstrip('.')
         raise files.damaged(
             path,
             ValueError(f'{reason}.'),
@@ -169,7 +178,8 @@ def _check_layer(layer):
     """Returns the class of a layer, if it is one that we have."""
     name = layer.get('class_name') if isinstance(layer, dict) else None
     config = layer.get('config') if isinstance(layer, dict) else None
-    if name not in _ALLOWED or not isinstance(config, dict):
+    is_known = isinstance(name, str) and name in _ALLOWED
+    if not is_known or not isinstance(config, dict):
         raise ValueError(
             f'it has a layer {files.shorten(name)}, but must have these: '
             f'{", ".join(_ALLOWED)}'

@@ -30,6 +30,7 @@ from tfcharrnn.exporting.units import find_units
 from tfcharrnn.generation.generator import Generator
 from tfcharrnn.text.corpus import Corpus
 from tfcharrnn.text.vocabulary import Vocabulary
+from tfcharrnn.training import packaged
 
 PAGE = pathlib.Path(__file__).with_name('page')
 # A browser takes noticeable time, and memory, for a larger file.
@@ -120,11 +121,12 @@ def make_payload(
     Raises:
         FileNotFoundError, ValueError: As for `write_run`.
     """
+    name = os.path.basename(os.path.abspath(model_dir))
+    model_dir = packaged.located(model_dir)
     shown, start, vocabulary = snapshots.load(
         model_dir, checkpoint, checkpoints
     )
     quantization.check(shown[start].model)
-    name = os.path.basename(os.path.abspath(model_dir))
     curve = snapshots.curve(model_dir)
     corpus = training_text.find(model_dir, shown[start].path, vocabulary)
     return {

@@ -30,12 +30,14 @@ def find(
         config = model_dirs.read_settings(model_dir)
         if config.corpus == '-':
             return None  # It has been read, and is gone.
-        corpus, _ = held_out.load(config, vocabulary=vocabulary)
         expected = model_dirs.load_record(model_dir, path).text
+        if expected is None:
+            return None  # It could not be told from another text.
+        corpus, _ = held_out.load(config, vocabulary=vocabulary)
     except (OSError, ValueError) as error:
         logging.info('The training text is not at hand: %s', error)
         return None
-    if expected is None or expected != corpus.digest():
+    if expected != corpus.digest():
         logging.info("'%s' is not the text of the run.", corpus.source)
         return None
     return corpus
