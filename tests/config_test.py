@@ -58,7 +58,7 @@ class FlagsTest(parameterized.TestCase):
         )
         self.assertEqual(
             {*experiment.FLAGS} - {'verbosity', 'v'},
-            {*SETTINGS, 'seeds', 'variant'},
+            {*SETTINGS, 'seeds', 'variant', 'jobs', 'target_loss'},
         )
         self.assertEqual(
             {*evaluate.FLAGS} - {'verbosity', 'v'},
