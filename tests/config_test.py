@@ -62,7 +62,7 @@ class FlagsTest(parameterized.TestCase):
         )
         self.assertEqual(
             {*evaluate.FLAGS} - {'verbosity', 'v'},
-            {*fields.settings_of(evaluate.MeasureConfig)},
+            {*fields.settings_of(evaluate.MeasureConfig), 'text', 'text_file'},
         )
 
     def test_each_setting_is_of_one_part(self):

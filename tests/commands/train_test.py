@@ -129,6 +129,8 @@ class FirstRunTest(TrainTest):
         unset = {'overwrite', 'epochs', 'weight_decay', 'members'} | {
             'csv_column',
             'curriculum',
+            'init_from',
+            'tracker',
             'dropout_schedule',
             'sampling_probability',
         }

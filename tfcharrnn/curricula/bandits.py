@@ -58,7 +58,7 @@ class Exp3S:
     >>> for reward in (0.0, 1.0, 1.0, 0.0, 1.0, 0.0):
     ...     bandit.update(choices, int(reward), [reward])
     >>> [round(float(p), 2) for p in bandit.probabilities(choices)]
-    [0.2, 0.8]
+    [0.24, 0.76]
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class Exp3S:
             place = draw.randrange(choices.seen)
             if place < self._num_kept:
                 kept[place] = reward
-        low, high = np.quantile(kept, [0.2, 0.8])
+        low, high = np.quantile(kept, [0.24, 0.76])
         if high <= low:
             return 0.0
         return float(np.clip(2.0 * (reward - low) / (high - low) - 1.0, -1, 1))

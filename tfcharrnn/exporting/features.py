@@ -46,8 +46,8 @@ def features_of(text: str) -> list[Feature]:
         >>> features = features_of('He said:\n"Hi (you)!"')
         >>> for feature in features[:4]:
         ...     print(feature.name, feature.values[-8:].astype(int).tolist())
-        position in the line [5, 6, 7, 8, 9, 10, 11, 12]
-        time since the newline [2, 3, 3, 3, 3, 3, 3, 4]
+        position in the line [4, 5, 6, 7, 8, 9, 10, 11]
+        time since the newline [2, 2, 2, 3, 3, 3, 3, 3]
         inside quotation marks [1, 1, 1, 1, 1, 1, 1, 0]
         inside brackets [0, 1, 1, 1, 1, 0, 0, 0]
 

@@ -94,7 +94,7 @@ class NGram(tf.Module):
             >>> model.count(np.array([0, 2] * 50))
             >>> logits, _ = model.step(tf.constant([0]), model.initial_state(1))
             >>> print(np.exp(logits[0]).round(2))
-            [0.02 0.17 0.82]
+            [0.   0.15 0.85]
 
         It takes as long as counting all of it. `variables` hold all that was
         counted: to forget the new text, assign what they held before.

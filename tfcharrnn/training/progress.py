@@ -206,7 +206,7 @@ def with_bar(head: str, share: float, rest: str, columns: int) -> str:
     """Puts a bar between two texts, if it fits.
 
     >>> with_bar('step 3/4', 0.75, '0:00:01 left', 40)
-    'step 3/4 ▕████████████▊    ▏ 0:00:01 left'
+    'step 3/4 ▕████████████    ▏ 0:00:01 left'
     >>> with_bar('step 3/4', 0.75, '0:00:01 left', 25)
     'step 3/4 | 0:00:01 left'
 

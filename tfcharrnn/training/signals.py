@@ -57,6 +57,7 @@ def deferred() -> Iterator[None]:
     handles it.
 
         >>> import os
+        >>> _ = signal.signal(signal.SIGINT, signal.default_int_handler)
         >>> try:
         ...     with deferred():
         ...         os.kill(os.getpid(), signal.SIGINT)
