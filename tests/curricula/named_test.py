@@ -178,6 +178,7 @@ class NamedTest(tf.test.TestCase, parameterized.TestCase):
         ('vocabulary:5@3', {'lines': True}, 'grows by'),
         ('vocabulary:5@3,4@2,all', {'lines': True}, 'grows by'),
         ('vocabulary:0@3,all', {'lines': True}, 'grows by'),
+        ('vocabulary:5@3,4', {'lines': True}, 'grows by'),
         ('vocabulary:5@3,all', {}, 'give `lines`'),
         ('mix:a.txt=1', {}, 'two files or more'),
         ('mix:a.txt,b.txt', {}, 'two files or more'),

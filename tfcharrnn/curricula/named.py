@@ -192,11 +192,14 @@ def growing_vocabulary(
     everything = len(corpus.vocabulary)
     try:
         sizes = [int(size) for size, _ in pairs]
-        sizes.append(everything if last == 'all' else int(last))
+        if last != 'all':
+            sizes.append(int(last))
+        if sizes != sorted(sizes) or min(sizes, default=1) < 1:
+            raise ValueError
+        if last == 'all':  # It may be fewer than the sizes before it.
+            sizes.append(everything)
         boundaries = [int(step) for _, step in pairs]
         size = schedules.stepwise(sizes, boundaries)
-        if min(sizes) < 1:
-            raise ValueError
     except ValueError:
         raise SettingError(
             f'`curriculum` is {config.curriculum!r}, but a vocabulary grows by '
