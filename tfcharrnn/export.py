@@ -16,6 +16,7 @@ import dataclasses
 
 from tfcharrnn import commands, fields, startup
 from tfcharrnn.exporting.formats import FORMATS
+from tfcharrnn.running import mixture_config
 
 _OPTIONS = {name for format in FORMATS.values() for name in format.options}
 
@@ -54,6 +55,12 @@ class ExportConfig(fields.Settings):
         """Refuses settings that are missing or contradict each other."""
         if not self.model_dir:
             raise ValueError('Give the `model_dir` of a trained model.')
+        if members := mixture_config.members_in(self.model_dir):
+            raise ValueError(
+                f"`model_dir` is '{self.model_dir}', a mixture of "
+                f'{len(members)}, but a file holds one model. Give one of '
+                f"them, such as '{members[0]}'."
+            )
         if self.format is None:
             raise ValueError(f'Give a `format`: {", ".join(FORMATS)}.')
         if not self.out:

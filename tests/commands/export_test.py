@@ -97,6 +97,16 @@ class ExportTest(parameterized.TestCase):
         self.assertRegex(err, message)
         self.assertEqual(running_commands.contents('.'), before)
 
+    def test_a_run_with_members_is_told_from_a_model(self):
+        os.renames('bard', 'mix/member-1')
+        status, out, err = run(
+            export, '--model_dir=mix', '--format=page', '--out=mix.html'
+        )
+        self.assertEqual((status, out), (2, ''))
+        self.assertTrue(is_sentence(err), err)
+        self.assertRegex(err, "mixture of 1.*such as 'mix/member-1'")
+        self.assertFalse(os.path.exists('mix.html'))
+
     def test_the_best_checkpoint_goes_out(self):
         pytest.importorskip('safetensors')
         arguments = '--checkpoint=best', '--format=safetensors'
