@@ -178,8 +178,11 @@ def _check_layer(layer):
     """Returns the class of a layer, if it is one that we have."""
     name = layer.get('class_name') if isinstance(layer, dict) else None
     config = layer.get('config') if isinstance(layer, dict) else None
-    is_known = isinstance(name, str) and name in _ALLOWED
-    if not is_known or not isinstance(config, dict):
+    if (
+        not isinstance(name, str)
+        or name not in _ALLOWED
+        or not isinstance(config, dict)
+    ):
         raise ValueError(
             f'it has a layer {files.shorten(name)}, but must have these: '
             f'{", ".join(_ALLOWED)}'
