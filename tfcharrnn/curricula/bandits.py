@@ -130,7 +130,7 @@ class Exp3S:
             place = draw.randrange(choices.seen)
             if place < self._num_kept:
                 kept[place] = reward
-        low, high = np.quantile(kept, [0.24, 0.76])
+        low, high = np.quantile(kept, [0.2, 0.8])
         if high <= low:
             return 0.0
         return float(np.clip(2.0 * (reward - low) / (high - low) - 1.0, -1, 1))
