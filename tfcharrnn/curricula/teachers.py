@@ -78,7 +78,7 @@ class Teacher:
         sampling   draws one of the last changes of each source, 1 where there
                    are few, and takes the largest
 
-    The first three take the largest |Q|, or with probability epsilon any one.
+    The first three take the largest `|Q|`, or with probability epsilon any one.
 
     >>> policy = Teacher('online')
     >>> choices = policy.begin(2)

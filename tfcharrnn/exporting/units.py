@@ -72,7 +72,7 @@ def find_units(
 
     Returns:
         For each feature that occurs at least 20 times, its best units, by
-        |correlation|. The state of a unit is that after the character.
+        `|correlation|`. The state of a unit is that after the character.
 
     Raises:
         ValueError: The model is not a `CharRNN`, or `count` is below 1.
