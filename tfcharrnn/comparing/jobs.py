@@ -48,7 +48,7 @@ class Job:
         return lines[-1].removeprefix('Error: ') if lines else ''
 
     def tail(self) -> str:
-        """Returns the end of the log; empty if there is none yet."""
+        """Returns the end of the log; empty before it is begun."""
         with contextlib.suppress(OSError), open(self.log, 'rb') as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
             return file.read().decode('utf-8', 'replace')

@@ -68,7 +68,7 @@ values={'competence': '0.1@5000'})
         )
 
     def at(self, name: str) -> tuple[float, int] | None:
-        """Returns a value `number@step`; None if there is none.
+        """Returns a value `number@step`; None if it is not given.
 
         >>> parse('easiest:length,competence=0.1@5000').at('competence')
         (0.1, 5000)

@@ -170,7 +170,7 @@ def description(model_dir: str | os.PathLike) -> str:
     """Returns the path of the `model.json` of a trained model.
 
     Raises:
-        FileNotFoundError: If there is none.
+        FileNotFoundError: If the folder has no such file.
     """
     path = os.path.join(model_dir, MODEL)
     if not os.path.exists(path):

@@ -12,7 +12,8 @@ export class Client {
   /** @param {string} script The text of the page's script. */
   constructor(script) {
     const receive = (message) => this.#receive(message);
-    this.#send = makeWorker(script, receive) ?? makeLocal(receive);
+    const fail = (error) => this.#fail(error);
+    this.#send = makeWorker(script, receive, fail) ?? makeLocal(receive);
   }
 
   /**
@@ -54,14 +55,22 @@ export class Client {
     if (error !== undefined) waiting.reject(new Error(error));
     else waiting.resolve(answer);
   }
+
+  #fail(error) {
+    for (const {reject} of this.#open.values()) reject(error);
+    this.#open.clear();
+  }
 }
 
 /** Returns a function that sends to a new worker; null if there can be none. */
-function makeWorker(script, receive) {
+function makeWorker(script, receive, fail) {
   try {
     const blob = new Blob([script], {type: 'text/javascript'});
     const worker = new Worker(URL.createObjectURL(blob));
     worker.onmessage = ({data}) => receive(data);
+    worker.onerror = ({message}) => {
+      fail(new Error(message || 'The model could not be started.'));
+    };
     return (message) => worker.postMessage(message);
   } catch {
     return null;
