@@ -25,6 +25,7 @@ import os
 import re
 import shlex
 import sys
+from typing import Any
 
 from tfcharrnn import commands, fields, startup
 from tfcharrnn.comparing import jobs
@@ -101,19 +102,11 @@ def _train_members(number, folder, given) -> None:
             f"'{folder}' holds more than {number} members: give their number, "
             'or another `model_dir`.'
         )
-    own = {k: v for k, v in given.items() if k not in ('model_dir', 'seed')}
     all_jobs = []
-    for i in range(number):
-        member = mixture_config.member(folder, i + 1)
-        settings = {**own, 'model_dir': str(member)}
-        begins = not (member / 'run.flags').exists() or config.overwrite
-        if begins or 'seed' in given:  # One that goes on has its own.
-            settings['seed'] = config.seed + i
-        if begins:
-            settings.setdefault('fit_fraction', _FIT_FRACTION)
+    for i, settings in enumerate(_settings_of_members(number, folder, given)):
         command = [sys.executable, '-m', 'tfcharrnn.train']
         command += fields.as_flags(RunConfig, settings)
-        log = member.with_suffix('.log')
+        log = mixture_config.member(folder, i + 1).with_suffix('.log')
         all_jobs.append(jobs.Job(f'Member {i + 1}', command, log))
     cores = jobs.count_cores()
     at_once = min(cores, number)
@@ -138,6 +131,33 @@ def _train_members(number, folder, given) -> None:
         f'  python -m tfcharrnn.evaluate --model_dir={shlex.quote(str(folder))}'
         ' --ngram=7'
     )
+
+
+def _settings_of_members(number, folder, given) -> list[dict[str, Any]]:
+    """Returns what each member is told: all settings, where it begins."""
+    folders = [mixture_config.member(folder, i + 1) for i in range(number)]
+    overwrite = given.get('overwrite', False)
+    begun = [
+        i
+        for i, member in enumerate(folders)
+        if (member / 'run.flags').exists() and not overwrite
+    ]
+    own = {k: v for k, v in given.items() if k not in ('model_dir', 'seed')}
+    whole, seed = own, given.get('seed', 0)
+    if begun and len(begun) < number:  # One begins later, as the others did.
+        from tfcharrnn.running import settling
+
+        first = settling.settle({**own, 'model_dir': str(folders[begun[0]])})
+        whole, seed = first.changed(), given.get('seed', first.seed - begun[0])
+    told = []
+    for i, member in enumerate(folders):
+        settings = dict(own)
+        if i not in begun:
+            settings = {'fit_fraction': _FIT_FRACTION, **whole}
+        if i not in begun or 'seed' in given:  # Those have their own.
+            settings['seed'] = seed + i
+        told.append({**settings, 'model_dir': str(member)})
+    return told
 
 
 def _describe(run) -> None:

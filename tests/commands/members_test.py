@@ -1,6 +1,7 @@
 import json
 import os
 import pathlib
+import shutil
 import tempfile
 from unittest import mock
 
@@ -69,6 +70,22 @@ class MembersTest(tf.test.TestCase):
         status, _, err = run(train, *FLAGS, '--steps=20', '--seed=7')
         self.assertEqual(status, 1)
         self.assertRegex(err, 'Error: Member 1 failed: .*`seed` is 7')
+
+    def test_a_member_that_begins_late_has_the_settings_of_the_others(self):
+        run(train, *FLAGS, '--steps=10', '--seed=3')
+        expected = weights('mix/member-2')
+        # As if the command had been stopped before the second one began.
+        shutil.rmtree('mix/member-2')
+        again = ('--model_dir=mix', '--members=2')
+        status, _, err = run(train, *again)
+        self.assertEqual(status, 0, err)
+        self.assertEqual(steps('mix/member-2')[-1], 10)
+        self.assertEqual(weights('mix/member-2'), expected)
+        shutil.rmtree('mix/member-2')
+        status, _, err = run(train, *again, '--rnn_units=9')
+        self.assertEqual(status, 1)
+        self.assertRegex(err, 'other settings: `rnn_units`')
+        self.assertFalse(os.path.exists('mix/member-2'))
 
     def test_what_does_not_go_together_is_one_sentence(self):
         self.refused(*FLAGS, '--strategy=mirrored', message='`strategy` is')
