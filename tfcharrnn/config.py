@@ -56,6 +56,16 @@ def _curriculum(name: str, value: Any) -> str:
     return value
 
 
+def _schedule(name: str, value: str) -> str:
+    """Checks what might be a schedule; `read_schedule` reads it."""
+    if not re.search('[:@]', value):
+        raise ValueError(
+            f'`{name}` is {value!r}, but must be a number from 0 up, or a '
+            'schedule such as linear:0.3:0:2000.'
+        )
+    return value
+
+
 def _is_code(curriculum: str) -> bool:
     return re.fullmatch(r'.*\.py:.*', curriculum) is not None
 
@@ -260,10 +270,12 @@ class OptimizerConfig(fields.Settings):
         f'({", ".join(HAVE_BETA_2)}), below 1.',
         below=1.0,
     )
-    weight_decay: float | None = number(
+    weight_decay: float | str | None = number(
         None,
         'Decay of matrices, not of biases, times the learning rate (arXiv '
-        '1711.05101). Default: 0, but 0.004 for adamw.',
+        '1711.05101): a number, or a schedule such as linear:0.3:0:2000, from '
+        '0.3 to 0 in 2000 steps. Default: 0, but 0.004 for adamw.',
+        or_text=_schedule,
     )
     clip_norm: float = number(
         5.0, 'The largest norm of the gradient; 0 for no limit.'

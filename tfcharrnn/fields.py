@@ -72,11 +72,26 @@ def number(
     high: float = math.inf,
     above: float | None = None,
     below: float | None = None,
+    or_text: Callable[[str, str], str] | None = None,
     may_change: bool = False,
 ) -> Any:
-    """Declares a finite number; None as default: it need not be given."""
+    """Declares a finite number; None as default: it need not be given.
+
+    Args:
+        default: What it is if it is not given.
+        help: What it does.
+        low: The smallest that is allowed.
+        high: The largest that is allowed.
+        above: It must be larger than this.
+        below: It must be smaller than this.
+        or_text: `or_text(name, value)` checks a text that may stand in its
+            place, such as a schedule.
+        may_change: Whether a run that goes on may have another value.
+    """
 
     def check(name, value):
+        if or_text is not None and isinstance(value, str):
+            return or_text(name, _one_line(name, value))
         return checks.number(name, value, low, high, above=above, below=below)
 
     return _field(default, Setting(help, _or_text(float), check, may_change))
@@ -136,12 +151,7 @@ def text(
     def is_text(name, value):
         if not isinstance(value, str):
             raise ValueError(f'`{name}` is {value!r}, but must be a string.')
-        if not escaped and re.search(r'[\r\n]', value):
-            raise ValueError(
-                f'`{name}` is {value!r}, but must be one line: it is written '
-                'to a flagfile.'
-            )
-        return value
+        return value if escaped else _one_line(name, value)
 
     def check_all(name, value):
         if check is None:
@@ -381,6 +391,16 @@ def escape(text: str) -> str:
 
 def _field(default: Any, setting: Setting) -> Any:
     return dataclasses.field(default=default, metadata={'setting': setting})
+
+
+def _one_line(name: str, value: str) -> str:
+    """Refuses a text with line ends."""
+    if re.search(r'[\r\n]', value):
+        raise ValueError(
+            f'`{name}` is {value!r}, but must be one line: it is written to a '
+            'flagfile.'
+        )
+    return value
 
 
 def _or_text(kind: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -369,6 +369,7 @@ class SettingsTest(TrainTest):
         '--curriculum=length:2@8,4@20,10',
         '--sampling_probability=linear:0:1:20',
         '--dropout=0.5 --dropout_schedule=linear:0:1:20',
+        '--weight_decay=linear:0:9:20',
     )
     def test_what_changes_in_training_goes_on_after_a_restart(self, flags):
         for step in (8, 13, 30):
@@ -540,6 +541,8 @@ class MistakesTest(TrainTest):
         ('--curriculum=length:5@9,10 --shuffle', '`shuffle`'),
         ('--sampling_probability=half', 'schedule is a number.*`half`'),
         ('--dropout=0.1 --dropout_schedule=half', 'a number.*`half`'),
+        ('--weight_decay=half', 'number from 0 up, or a schedule'),
+        ('--weight_decay=linear:half', 'linear:half'),
         ('--lr_schedule=1e-3@2,-1@3,1e-4', 'is -1 at step 2.* 0 up'),
         (
             '--dropout=0.1 --dropout_schedule=linear:0:50:9',

@@ -69,6 +69,47 @@ class OptimizerTest(tf.test.TestCase, parameterized.TestCase):
         self.assertAllEqual(bias, [1.0])
         self.assertAllEqual(scale, [1.0])
 
+    @parameterized.parameters('adam', 'adamw', 'sgd')
+    def test_a_constant_schedule_decays_as_the_number_does(self, name):
+        after = []
+        for decay in (0.25, '0.25@7,0.25'):
+            config = OptimizerConfig(
+                optimizer=name, weight_decay=decay, learning_rate=0.5
+            )
+            optimizer = make_optimizer(config, steps=10)
+            kernel, bias = (
+                tf.Variable([3.0], name=name) for name in ('kernel', 'bias')
+            )
+            for _ in range(3):
+                optimizer.apply_gradients(
+                    [(tf.ones([1]), kernel), (tf.ones([1]), bias)]
+                )
+            after.append([kernel.numpy(), bias.numpy()])
+        self.assertAllEqual(*after)
+
+    def test_the_decay_of_a_step_is_that_of_the_schedule(self):
+        config = OptimizerConfig(
+            optimizer='sgd', weight_decay='linear:0.5:0:4', learning_rate=0.5
+        )
+        optimizer = make_optimizer(config, steps=10)
+        kernel, expected = tf.Variable([1.0], name='kernel'), 1.0
+        update = tf.function(
+            lambda: optimizer.apply_gradients([(tf.zeros([1]), kernel)])
+        )
+        for decay in (0.5, 0.375, 0.25, 0.125, 0.0, 0.0):
+            update()
+            expected -= 0.5 * decay * expected
+            self.assertAllClose(kernel, [expected])
+
+    @parameterized.parameters(
+        ('linear:1:-1:4', '`weight_decay` is -0.5 at step 3'),
+        ('sideways:1', 'A schedule is a number'),
+    )
+    def test_refuses_what_is_no_decay(self, text, message):
+        with self.assertRaisesRegex(ValueError, message):
+            config = OptimizerConfig(weight_decay=text)
+            make_optimizer(config, steps=10)
+
     def test_the_share_may_change_later(self):
         share = tf.Variable(1.0)
         config = OptimizerConfig(learning_rate=0.5)

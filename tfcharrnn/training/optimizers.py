@@ -34,19 +34,60 @@ def make_optimizer(
         share: A factor for the learning rate; a variable may change later.
 
     Raises:
-        SettingError: If `lr_schedule` is not a schedule, or falls below 0.
+        SettingError: If `lr_schedule` or `weight_decay` is not a schedule, or
+            falls below 0.
     """
     schedule = learning_rate(config, steps)
+    make = getattr(tf.keras.optimizers, OPTIMIZERS[config.optimizer])
     options = {}
     if config.optimizer in HAVE_BETA_2:
         options['beta_2'] = config.beta_2
-    if config.weight_decay is not None:
+    if isinstance(config.weight_decay, str):
+        decay = read_schedule('weight_decay', config.weight_decay, steps)
+        make = decaying(make, decay)
+    elif config.weight_decay is not None:
         options['weight_decay'] = config.weight_decay
     rate = schedules.LearningRate(lambda step: share * schedule(step))
-    make = getattr(tf.keras.optimizers, OPTIMIZERS[config.optimizer])
     optimizer = make(rate, **options)
     optimizer.exclude_from_weight_decay(var_names=['bias', 'scale'])
     return optimizer
+
+
+def decaying(
+    make: type[tf.keras.optimizers.Optimizer], decay: Schedule
+) -> type[tf.keras.optimizers.Optimizer]:
+    """Returns a kind of optimizer whose weight decay follows a schedule.
+
+        weights -= learning_rate(step) * decay(step) * weights
+
+    A decay may matter most at first (Golatkar et al., arXiv 1905.13277), or
+    grow towards the end (Caron et al., arXiv 2104.14294).
+
+        >>> halves = schedules.stepwise([0.5, 0.0], [1])
+        >>> optimizer = decaying(tf.keras.optimizers.SGD, halves)(1.0)
+        >>> weights = tf.Variable([8.0])
+        >>> for _ in range(2):
+        ...     _ = optimizer.apply_gradients([(tf.zeros([1]), weights)])
+        ...     print(weights.numpy())
+        [4.]
+        [4.]
+
+    Args:
+        make: A class of Keras optimizers.
+        decay: The weight decay, a function of the number of updates before.
+    """
+
+    class Decaying(make):
+        @property
+        def weight_decay(self):
+            return decay(self.iterations)
+
+        @weight_decay.setter
+        def weight_decay(self, value):
+            del value  # Keras sets its default.
+
+    Decaying.__name__ = make.__name__  # By which a checkpoint knows it.
+    return Decaying
 
 
 def learning_rate(config: OptimizerConfig, steps: int) -> Schedule:
