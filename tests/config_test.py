@@ -47,6 +47,7 @@ WRONG = [
     *((name, 'x') for name in ('cell', 'optimizer', 'level', 'precision')),
     *((name, 'x') for name in ('strategy', 'on_nonfinite', 'temperatures')),
     *(('dropout', value) for value in ('x', 'layers:2', '1', 'nan', '')),
+    *(('average', value) for value in ('tail:0', 'tail:2', 'tail:.5.')),
     ('seed', 1 << 31),
 ]
 
@@ -172,7 +173,7 @@ def _configs():
         'optimizer': st.sampled_from([*config.OPTIMIZERS]),
         'weight_decay': st.none() | numbers | st.just('linear:1:0:9'),
         'clip_norm': numbers,
-        'average': shares,
+        'average': shares | st.just('tail:0.25'),
         'curriculum': st.sampled_from([None, 'length:25@1000,50']),
         'dropout_schedule': st.none() | names,
         'lr_schedule': st.sampled_from(config.LR_SCHEDULES),

@@ -34,6 +34,7 @@ from tfcharrnn.rates import Dropout
 
 MAX_ROLLBACKS = 5
 DEFAULT_EPOCHS = 10
+TAIL = 'tail:'  # The mean of the last weights, as `average`.
 
 
 def _dropout(name: str, value: Any) -> str:
@@ -62,6 +63,21 @@ def _schedule(name: str, value: str) -> str:
         raise ValueError(
             f'`{name}` is {value!r}, but must be a number from 0 up, or a '
             'schedule such as linear:0.3:0:2000.'
+        )
+    return value
+
+
+def _tail(name: str, value: str) -> str:
+    """Checks a text that says how many of the last steps are averaged."""
+    found = re.fullmatch(rf'{TAIL}([0-9.]+)', value)
+    try:
+        share = float(found[1]) if found else 0.0
+    except ValueError:
+        share = 0.0
+    if not 0.0 < share <= 1.0:
+        raise ValueError(
+            f'`{name}` is {value!r}, but must be a number from 0 up, below 1, '
+            f'or a share of the steps up to 1, such as {TAIL}0.25.'
         )
     return value
 
@@ -280,12 +296,14 @@ class OptimizerConfig(fields.Settings):
     clip_norm: float = number(
         5.0, 'The largest norm of the gradient; 0 for no limit.'
     )
-    average: float = number(
+    average: float | str = number(
         0.0,
         'Evaluates, samples and generates with an exponential moving average '
-        'of the weights that decays by this factor, such as 0.999; 0 for the '
+        'of the weights that decays by this factor, such as 0.999; or with '
+        'their mean over the last share of the steps, tail:0.25; 0 for the '
         'weights themselves.',
         below=1.0,
+        or_text=_tail,
     )
     dropout_schedule: str | None = text(
         None,

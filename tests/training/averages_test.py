@@ -1,9 +1,12 @@
 import copy
 import math
 
+import numpy as np
 import tensorflow as tf
 import toys
 from absl.testing import parameterized
+
+from tfcharrnn.training import averages
 
 
 class AverageTest(tf.test.TestCase, parameterized.TestCase):
@@ -24,6 +27,19 @@ class AverageTest(tf.test.TestCase, parameterized.TestCase):
                 for old, new in zip(expected, now, strict=True)
             ]
             self.assertAllClose(trained.averages.variables, expected)
+
+    @parameterized.parameters(0, 3, 11)
+    def test_a_tail_is_the_mean_of_the_weights_from_its_step_on(self, begin):
+        trained = toys.make_trainer(average=averages.tail(begin))
+        dataset, since = toys.random_batches(), []
+        for step in range(1, 13):
+            trained.train(dataset, step)
+            since.append([v.numpy() for v in trained.model.trainable_variables])
+            if step <= begin + 1:  # Bit for bit: nothing is averaged yet.
+                self.assertAllClose(trained.averages.variables, since[-1], 0, 0)
+            for i, average in enumerate(trained.averages.variables):
+                tail = [weights[i] for weights in since[begin:] or since[-1:]]
+                self.assertAllClose(average, np.mean(tail, axis=0), 1e-6, 1e-6)
 
     def test_evaluation_is_of_the_averages_and_leaves_the_weights(self):
         dataset = toys.random_batches()

@@ -20,7 +20,7 @@ from tfcharrnn.config import DEFAULT_EPOCHS, RunConfig
 from tfcharrnn.generation.generator import Generator
 from tfcharrnn.generation.samples import Sample
 from tfcharrnn.nn.char_rnn import CharRNN
-from tfcharrnn.running import devices, identity
+from tfcharrnn.running import assembly, devices, identity
 from tfcharrnn.running.rollback import Rollback
 from tfcharrnn.running.settling import settle, settled_precision
 from tfcharrnn.text import held_out
@@ -29,8 +29,7 @@ from tfcharrnn.training import model_dir as model_dirs
 from tfcharrnn.training import signals, trackers, transfer
 from tfcharrnn.training.checkpointer import Checkpointer
 from tfcharrnn.training.metrics import Metrics
-from tfcharrnn.training.optimizers import make_optimizer, read_schedule
-from tfcharrnn.training.trainer import Callback, Trainer
+from tfcharrnn.training.trainer import Callback
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +127,9 @@ class Run:
         with self.strategy.scope():
             self._rate_share = tf.Variable(tf.ones([]), trainable=False)
             self.model = _make_model(config, len(vocabulary))
-            self.trainer = self._make_trainer()
+            self.trainer = assembly.make_trainer(
+                config, self.model, steps=self.steps, share=self._rate_share
+            )
         self.transfer = self._init_from()
         self._tracker = None
         if config.tracker and self.is_chief:
@@ -360,32 +361,6 @@ class Run:
         transfer.check_outside(config.folder, config.init_from)
         vocabulary = self.corpus.vocabulary
         return transfer.init_from(config.init_from, self.model, vocabulary)
-
-    def _make_trainer(self):
-        config = self.config
-        optimizer = make_optimizer(config, self.steps, share=self._rate_share)
-        probability = self._schedule('sampling_probability')
-        augments = []
-        if probability is not None:
-            augments.append(
-                curricula.ScheduledSampling(self.model, probability)
-            )
-        return Trainer(
-            self.model,
-            optimizer,
-            clip_norm=config.clip_norm or None,
-            average=config.average or None,
-            augments=augments,
-            dropout_schedule=self._schedule('dropout_schedule'),
-            seed=config.seed,
-        )
-
-    def _schedule(self, name):
-        """Returns the schedule in a setting, whose values are from 0 to 1."""
-        text = getattr(self.config, name)
-        if text is None:
-            return None
-        return read_schedule(name, text, self.steps, high=1.0)
 
     def _restore(self, folder):
         checkpointer = Checkpointer(

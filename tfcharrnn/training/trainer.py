@@ -70,7 +70,7 @@ class Trainer:
         optimizer: tf.keras.optimizers.Optimizer,
         *,
         clip_norm: float | None = None,
-        average: float | None = None,
+        average: Schedule | float | None = None,
         augments: Sequence[Augment] = (),
         dropout_schedule: Schedule | None = None,
         steps_per_loop: int | None = None,
@@ -84,8 +84,8 @@ class Trainer:
             clip_norm: Scales the gradient down where its norm, over all
                 variables and replicas, is larger (arXiv 1211.5063).
             average: The decay of a moving average of the weights, such as
-                0.999, with which the model is then evaluated; see `Averages`.
-                None for no average.
+                0.999, or the function `averages.tail(begin)`: the model is
+                evaluated with their mean. None for no average.
             augments: Change each batch in training, in turn; see `Augment`.
             dropout_schedule: Multiplies the model's dropout rates at each
                 step, by 0 to 1, such as `schedules.linear`; None for 1.

@@ -9,9 +9,10 @@ from typing import Any
 import tensorflow as tf
 
 from tfcharrnn import checks
-from tfcharrnn.training.averages import Averages
+from tfcharrnn.training import averages
 from tfcharrnn.training.metrics import Pairs
 from tfcharrnn.training.replicas import Replicas, sum_over_replicas
+from tfcharrnn.training.schedules import Schedule
 
 Gradients = list[tf.Tensor | None]
 
@@ -55,7 +56,7 @@ class Updates:
         optimizer: tf.keras.optimizers.Optimizer,
         *,
         clip_norm: float | None,
-        average: float | None,
+        average: Schedule | float | None,
     ):
         """Builds the optimizer.
 
@@ -63,17 +64,20 @@ class Updates:
             model: Has `trainable_variables`.
             optimizer: Any Keras optimizer, without clipping of its own.
             clip_norm: The largest norm of an update's gradient; None for any.
-            average: The decay of the averages; None for no average.
+            average: The decay of the averages, or a function as
+                `averages.tail` returns it; None for no average.
 
         Raises:
             ValueError: If `clip_norm` is not positive, or `average` not below
                 1.
         """
+        if average is not None and not callable(average):
+            average = averages.exponential(average)
         if clip_norm is not None:
             clip_norm = checks.number('clip_norm', clip_norm, above=0.0)
         self._model = model
         self._optimizer = optimizer
-        self.averages = Averages(model, average)
+        self.averages = averages.Averages(model, average)
         self._replicas = Replicas()
         self._clip_norm = clip_norm
         optimizer.build(model.trainable_variables)
