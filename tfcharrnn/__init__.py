@@ -67,6 +67,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers
     from tfcharrnn.training.checkpointer import Checkpointer as Checkpointer
     from tfcharrnn.training.evaluator import Evaluator as Evaluator
     from tfcharrnn.training.model_dir import load_model as load_model
+    from tfcharrnn.training.objectives import Distillation as Distillation
     from tfcharrnn.training.trainer import Trainer as Trainer
     from tfcharrnn.training.transfer import init_from as init_from
 
@@ -88,6 +89,7 @@ _HOMES = {
     'CharRNN': 'nn.char_rnn',
     'Checkpointer': 'training.checkpointer',
     'Corpus': 'text.corpus',
+    'Distillation': 'training.objectives',
     'Evaluator': 'training.evaluator',
     'GRU': 'nn.gates',
     'Generator': 'generation.generator',

@@ -348,6 +348,20 @@ number from 1 up.
         'best, or a checkpoint in it. The layers are the same, and the '
         'vocabulary is mapped. Optimizer and step start anew.',
     )
+    distill_from: str | None = text(
+        None,
+        'Learns from the probabilities of a trained model, too (arXiv '
+        '1503.02531): a model_dir, its folder best, or a checkpoint in it; or '
+        'several, separated by commas, whose probabilities are averaged. The '
+        'text is the same. A run that goes on needs them again.',
+    )
+    distill_weight: float = number(
+        0.5,
+        'Share of those probabilities in what is learned; the rest is that of '
+        'the text.',
+        above=0.0,
+        high=1.0,
+    )
     overwrite: bool = switch(
         False,
         'Deletes the run in --model_dir and starts anew.',
@@ -450,6 +464,11 @@ number from 1 up.
                 '`lines` or `csv_column`, whose rows are shuffled lines, leave '
                 'them out.'
             )
+        self.refuse_ignored(
+            'distill_weight',
+            self.distill_from is None,
+            'there is no `distill_from`',
+        )
         if self.dropout_schedule is not None and not Dropout.of(self.dropout):
             raise ValueError(
                 '`dropout_schedule` multiplies `dropout`, which is 0: give a '

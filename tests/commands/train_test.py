@@ -130,6 +130,7 @@ class FirstRunTest(TrainTest):
             'csv_column',
             'curriculum',
             'init_from',
+            'distill_from',
             'tracker',
             'dropout_schedule',
             'sampling_probability',

@@ -59,7 +59,7 @@ def probe(
     Returns:
         The gain in nats per character, a scalar.
     """
-    zero = trainer.model.initial_state(tf.shape(batch.reset)[0])
+    zero = trainer.objective.initial_state(tf.shape(batch.reset)[0])
     before, _ = _loss(trainer, batch, zero)
     total, count = before['loss']
     # Read before the step changes the weights.

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import pathlib
+from typing import Any
 
 from tfcharrnn import curricula
 from tfcharrnn.config import RunConfig
+from tfcharrnn.running import distilling
 from tfcharrnn.text.corpus import Corpus
 from tfcharrnn.training import model_dir as model_dirs
 from tfcharrnn.training.record import Record
@@ -27,7 +29,7 @@ def check_settings(folder: pathlib.Path, config: RunConfig) -> None:
 
 
 def check_record(
-    record: Record, config: RunConfig, *, corpus: Corpus, folder: pathlib.Path
+    record: Record, config: RunConfig, *, corpus: Corpus, teacher: Any
 ) -> None:
     """Raises ValueError if a run began with another text, or other settings.
 
@@ -35,18 +37,20 @@ def check_record(
         record: That of the checkpoint, or a new one: it learns the digests.
         config: The settings.
         corpus: The text.
-        folder: Where the run lies.
+        teacher: The model that the run learns from, or None.
     """
     text, settings = corpus.digest(), config.digest()
-    files = curricula.digests(config)
+    teachers = distilling.digests(config, teacher)
+    files = {**curricula.digests(config), **teachers}
     record.text = record.text or text
     record.settings = record.settings or settings
     record.files = record.files or files
     # First the files, since the vocabulary has their characters, too.
     for name in files:
         if files[name] != record.files.get(name):
+            setting = 'distill_from' if name in teachers else 'curriculum'
             raise ValueError(
-                f"'{name}', named by `curriculum`, has changed since this run "
+                f"'{name}', named by `{setting}`, has changed since this run "
                 'began. Give it as it was, another `model_dir`, or '
                 '`overwrite`.'
             )
@@ -57,7 +61,7 @@ def check_record(
             'with. Give that one, another `model_dir`, or `overwrite`.'
         )
     if record.settings != settings:
-        path = os.path.join(folder, model_dirs.RUN_FLAGS)
+        path = os.path.join(config.folder, model_dirs.RUN_FLAGS)
         raise ValueError(
             f"'{path}' is missing or was changed: its settings are not "
             'those that the run began with. Give all that were given then, '

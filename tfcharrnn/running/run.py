@@ -20,7 +20,7 @@ from tfcharrnn.config import DEFAULT_EPOCHS, RunConfig
 from tfcharrnn.generation.generator import Generator
 from tfcharrnn.generation.samples import Sample
 from tfcharrnn.nn.char_rnn import CharRNN
-from tfcharrnn.running import assembly, devices, identity
+from tfcharrnn.running import assembly, devices, distilling, identity
 from tfcharrnn.running.rollback import Rollback
 from tfcharrnn.running.settling import settle, settled_precision
 from tfcharrnn.text import held_out
@@ -72,6 +72,7 @@ class Run:
         stages: The datasets that it trains on.
         steps: The step at which all is done.
         model: What is trained.
+        teacher: What it learns from, with `distill_from`; or None.
         trainer: What trains it.
         transfer: Where its first weights came from, with `init_from`; None if
             they are random, or the run goes on.
@@ -127,8 +128,13 @@ class Run:
         with self.strategy.scope():
             self._rate_share = tf.Variable(tf.ones([]), trainable=False)
             self.model = _make_model(config, len(vocabulary))
+            self.teacher = distilling.load_teacher(config, vocabulary)
             self.trainer = assembly.make_trainer(
-                config, self.model, steps=self.steps, share=self._rate_share
+                config,
+                self.model,
+                teacher=self.teacher,
+                steps=self.steps,
+                share=self._rate_share,
             )
         self.transfer = self._init_from()
         self._tracker = None
@@ -191,7 +197,7 @@ class Run:
                 self.trainer.record,
                 self.config,
                 corpus=self.corpus,
-                folder=folder,
+                teacher=self.teacher,
             )
             yield self
 

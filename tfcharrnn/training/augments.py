@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import tensorflow as tf
@@ -43,6 +43,7 @@ class Augments:
         dropout_schedule: Schedule | None,
         *,
         seed: int,
+        own: Callable[[Any], Any],
     ):
         """Takes them in the order in which they come.
 
@@ -50,7 +51,9 @@ class Augments:
             augments: Change the batch, in turn.
             dropout_schedule: Multiplies the dropout rates; None for 1.
             seed: Seed of all random numbers.
+            own: Returns the state of the model in that of training.
         """
+        self._own = own
         self._augments = tuple(augments)
         self._dropout_schedule = dropout_schedule
         self._seed = seed
@@ -71,7 +74,7 @@ class Augments:
         seed = self.step_seed(step)
         for i, augment in enumerate(self._augments, 1):
             own = Noise(seed).fold_in(-i).seed  # Dropout's are from 0 on.
-            batch = augment(batch, state, step=step, seed=own)
+            batch = augment(batch, self._own(state), step=step, seed=own)
         schedule = self._dropout_schedule
         return batch, Noise(seed, None if schedule is None else schedule(step))
 

@@ -41,6 +41,31 @@ def cross_entropy(
     return _masked_sum(nats, mask)
 
 
+def soft_cross_entropy(
+    logits: tf.Tensor, targets: tf.Tensor, mask: tf.Tensor
+) -> Sum:
+    """Sums the cross entropy with targets that are probabilities.
+
+        >>> logits, mask = tf.constant([[[0.0, 2.0]]]), tf.constant([[True]])
+        >>> total, _ = soft_cross_entropy(
+        ...     logits, tf.constant([[[0.5, 0.5]]]), mask
+        ... )
+        >>> print(f'{total:.4f}')
+        1.1269
+
+    Args:
+        logits: [B, T, V] float32.
+        targets: [B, T, V] float32; the sum over V is 1.
+        mask: [B, T] booleans; False excludes a target from loss and gradient.
+
+    Returns:
+        The total in nats and the number of characters, float32 scalars.
+    """
+    logits = tf.where(tf.expand_dims(mask, -1), logits, 0.0)
+    nats = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+    return _masked_sum(nats, mask)
+
+
 def accuracy(logits: tf.Tensor, targets: tf.Tensor, mask: tf.Tensor) -> Sum:
     """Counts the unmasked targets that are the most probable character.
 
@@ -85,8 +110,20 @@ def of_next_character(
         after the batch.
     """
     logits, state = model(batch.inputs, state, training=training)
-    pairs = {
+    return of_logits(logits, batch), state
+
+
+def of_logits(logits: tf.Tensor, batch: Batch) -> dict[str, Sum]:
+    """Measures predictions.
+
+    Args:
+        logits: [B, T, V] float32.
+        batch: The batch.
+
+    Returns:
+        The pairs (sum, count) 'loss', in nats, and 'accuracy'.
+    """
+    return {
         'loss': cross_entropy(logits, batch.targets, batch.mask),
         'accuracy': accuracy(logits, batch.targets, batch.mask),
     }
-    return pairs, state

@@ -166,6 +166,24 @@ def find(model_dir: str | os.PathLike, checkpoint: str | None) -> list[str]:
     return [path]
 
 
+def split(
+    source: str | os.PathLike,
+) -> tuple[str | os.PathLike, str | None]:
+    """Splits the name of a model into its folder and a checkpoint.
+
+    Args:
+        source: A `model_dir`, its folder `best`, or a checkpoint in it.
+
+    Returns:
+        The first two arguments of `load_model`.
+    """
+    path = pathlib.Path(source)
+    for folder in path.parents[:2]:
+        if (folder / MODEL).exists():
+            return folder, BEST if path.name == BEST else str(path)
+    return packaged.located(source), None
+
+
 def description(model_dir: str | os.PathLike) -> str:
     """Returns the path of the `model.json` of a trained model.
 

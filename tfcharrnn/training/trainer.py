@@ -11,10 +11,11 @@ import tensorflow as tf
 
 from tfcharrnn.data import Adaptive, Batch, Continuable, Dataset
 from tfcharrnn.nn.dropout import Noise
-from tfcharrnn.training import loop, losses, signals, states, updates
+from tfcharrnn.training import loop, signals, states, updates
 from tfcharrnn.training.augments import Augment, Augments
 from tfcharrnn.training.evaluator import Evaluator
 from tfcharrnn.training.metrics import Metrics, Pairs, Sums, Windows
+from tfcharrnn.training.objectives import NextCharacter, Objective
 from tfcharrnn.training.progress import shown
 from tfcharrnn.training.record import Record
 from tfcharrnn.training.replicas import Replicas, same_on_all
@@ -59,6 +60,7 @@ class Trainer:
             stands. Your own callbacks keep values in `record.notes`.
         windows: The metrics since the last call of each periodic callback.
         augments: Change each batch; see `Augments`.
+        objective: What is minimised; see `Objective`.
         averages: The moving averages of the weights; see `Averages`.
         replicas: Shares the rows of a batch among devices.
         stop_training: A callback sets it to True to stop training.
@@ -71,6 +73,7 @@ class Trainer:
         *,
         clip_norm: float | None = None,
         average: Schedule | float | None = None,
+        objective: Objective | None = None,
         augments: Sequence[Augment] = (),
         dropout_schedule: Schedule | None = None,
         steps_per_loop: int | None = None,
@@ -86,6 +89,8 @@ class Trainer:
             average: The decay of a moving average of the weights, such as
                 0.999, or the function `averages.tail(begin)`: the model is
                 evaluated with their mean. None for no average.
+            objective: What to minimise, such as `Distillation`; None for the
+                loss of each next character.
             augments: Change each batch in training, in turn; see `Augment`.
             dropout_schedule: Multiplies the model's dropout rates at each
                 step, by 0 to 1, such as `schedules.linear`; None for 1.
@@ -105,8 +110,10 @@ class Trainer:
         self.replicas = Replicas()
         self.stop_training = False
         self.step_variable = same_on_all(0, tf.int64, 'step')
-        self.augments = Augments(augments, dropout_schedule, seed=seed)
-        self._carried = states.Carried(model)
+        self.objective: Objective = objective or NextCharacter(model)
+        own = self.objective.own
+        self.augments = Augments(augments, dropout_schedule, seed=seed, own=own)
+        self._carried = states.Carried(self.objective)
         self._updates = updates.Updates(
             model, optimizer, clip_norm=clip_norm, average=average
         )
@@ -164,7 +171,8 @@ class Trainer:
                 restored state does not fit it.
         """
         with shown(callbacks, steps, progress) as called:
-            return self._means(self._train(dataset, steps, called, until))
+            sums = self._train(dataset, steps, called, until)
+            return _means(sums, self.optimizer)
 
     def _train(self, dataset, steps, callbacks, until):
         calls = [(getattr(c, 'call_every', None), c) for c in callbacks]
@@ -252,12 +260,10 @@ class Trainer:
 
         Returns:
             Pairs (sum, count) by name, and the state after the batch. The
-            'loss' is what training minimises, as sum / count over the whole
-            batch; the others are metrics.
+            'objective', if there is one, or else the 'loss' is what training
+            minimises, as sum / count over the whole batch.
         """
-        return losses.of_next_character(
-            self.model, batch, state, training=training
-        )
+        return self.objective(batch, state, training)
 
     def train_step(self, batch: Batch, state: Any) -> tuple[Pairs, Any]:
         """Makes one update; override it for another way to update.
@@ -323,7 +329,7 @@ class Trainer:
 
         Empty if there was no step since, or no callback has this period.
         """
-        return self._means(self.windows.since(period))
+        return _means(self.windows.since(period), self.optimizer)
 
     def state_arrays(self) -> list[np.ndarray]:
         """Returns the state: arrays with one row for each row of the batch."""
@@ -339,7 +345,7 @@ class Trainer:
 
     def _step(self, batch, state):
         """Makes a step, or leaves all as it is if it is not finite."""
-        start = states.reset_rows(self.model, state, batch.reset)
+        start = states.reset_rows(self.objective, state, batch.reset)
         if self._adaptive is None:
             pairs, after = self.train_step(batch, start)
         else:
@@ -362,17 +368,19 @@ class Trainer:
 
     def _call(self, calls, due):
         """Calls those that are due, with the metrics of their period."""
-        metrics = {period: self._means(sums) for period, sums in due}
+        metrics = {p: _means(sums, self.optimizer) for p, sums in due}
         for period, callback in calls:
             if period in metrics:
                 callback(self, metrics[period])
 
-    def _means(self, sums):
-        metrics = sums.means()
-        if metrics:
-            rate = tf.convert_to_tensor(self.optimizer.learning_rate)
-            metrics['learning_rate'] = float(rate)
-        return metrics
+
+def _means(sums, optimizer):
+    """Returns the means of sums, and the learning rate of the next step."""
+    metrics = sums.means()
+    if metrics:
+        rate = tf.convert_to_tensor(optimizer.learning_rate)
+        metrics['learning_rate'] = float(rate)
+    return metrics
 
 
 def _check_same(before, dataset):

@@ -15,7 +15,6 @@ from tfcharrnn.config import ModelConfig
 from tfcharrnn.nn.char_rnn import CharRNN
 from tfcharrnn.text.vocabulary import Vocabulary
 from tfcharrnn.training import model_dir as model_dirs
-from tfcharrnn.training import packaged
 
 # What two models may differ in, and still have the same layers.
 _NOT_LAYERS = {
@@ -89,7 +88,9 @@ def init_from(
         FileNotFoundError: If there is no model or no such checkpoint.
         ValueError: If its layers differ, or a file is damaged.
     """
-    there, known = model_dirs.load_model(*_split(source), build=_builder(model))
+    there, known = model_dirs.load_model(
+        *model_dirs.split(source), build=_builder(model)
+    )
     _check_same_layers(source, there.config, model.config)
     if known.unit != vocabulary.unit:
         raise ValueError(
@@ -132,7 +133,7 @@ def layer_settings(source: str | os.PathLike) -> dict[str, Any]:
         FileNotFoundError: If there is no model.
         ValueError: If its description is damaged.
     """
-    folder, _ = _split(source)
+    folder, _ = model_dirs.split(source)
     config = model_dirs.read_config(model_dirs.description(folder))
     names = {*fields.settings_of(ModelConfig)} - _NOT_LAYERS
     settings = {name: config[name] for name in names if name in config}
@@ -142,13 +143,16 @@ def layer_settings(source: str | os.PathLike) -> dict[str, Any]:
 
 
 def check_outside(
-    model_dir: str | os.PathLike, source: str | os.PathLike
+    model_dir: str | os.PathLike,
+    source: str | os.PathLike,
+    setting: str = 'init_from',
 ) -> None:
     """Refuses to begin a run with a model that lies in its own folder.
 
     Args:
         model_dir: The folder of the run.
         source: As for `init_from`.
+        setting: The setting that names the model.
 
     Raises:
         ValueError: If `source` is that folder, or in it.
@@ -156,20 +160,10 @@ def check_outside(
     path = pathlib.Path(source).resolve()
     if pathlib.Path(model_dir).resolve() in (path, *path.parents):
         raise ValueError(
-            f"`init_from` is '{os.fspath(source)}', in the `model_dir` of this "
+            f"`{setting}` is '{os.fspath(source)}', in the `model_dir` of this "
             'run. Give another `model_dir`; or, to go on with that run, leave '
-            '`init_from` out.'
+            f'`{setting}` out.'
         )
-
-
-def _split(source):
-    """Returns the folder of a model, and which checkpoint of it is meant."""
-    path = pathlib.Path(source)
-    for folder in path.parents[:2]:
-        if (folder / model_dirs.MODEL).exists():
-            is_best = path.name == model_dirs.BEST
-            return folder, model_dirs.BEST if is_best else str(path)
-    return packaged.located(source), None
 
 
 def _builder(model):

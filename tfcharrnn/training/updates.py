@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfcharrnn import checks
 from tfcharrnn.training import averages
 from tfcharrnn.training.metrics import Pairs
+from tfcharrnn.training.objectives import OBJECTIVE
 from tfcharrnn.training.replicas import Replicas, sum_over_replicas
 from tfcharrnn.training.schedules import Schedule
 
@@ -23,8 +24,9 @@ def differentiate(
     """Computes the gradient of the mean loss over the rows of all replicas.
 
     Args:
-        compute: Returns the pairs (sum, count) of this replica, a 'loss' among
-            them, and the state after the batch.
+        compute: Returns the pairs (sum, count) of this replica, and the state
+            after the batch. The 'objective' is differentiated, or else the
+            'loss'.
         variables: What to differentiate by.
 
     Returns:
@@ -34,8 +36,9 @@ def differentiate(
     with tf.GradientTape() as tape:
         pairs, state = compute()
         pairs_of_all = sum_over_replicas(pairs)
-        total, count = pairs_of_all['loss']
-        loss = pairs['loss'][0] / tf.maximum(count, 1.0)
+        name = OBJECTIVE if OBJECTIVE in pairs else 'loss'
+        total, count = pairs_of_all[name]
+        loss = pairs[name][0] / tf.maximum(count, 1.0)
     gradients = _dense(tape.gradient(loss, variables))
     gradients = _spoil_unless(tf.math.is_finite(total), gradients)
     return pairs_of_all, gradients, state
