@@ -47,6 +47,7 @@ WRONG = [
     *((name, 'x') for name in ('cell', 'optimizer', 'level', 'precision')),
     *((name, 'x') for name in ('strategy', 'on_nonfinite', 'temperatures')),
     *(('dropout', value) for value in ('x', 'layers:2', '1', 'nan', '')),
+    *(('lr_schedule', f'cycles:{n}') for n in ('', '0', '-1', '1.5')),
     *(('average', value) for value in ('tail:0', 'tail:2', 'tail:.5.')),
     ('seed', 1 << 31),
 ]

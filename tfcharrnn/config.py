@@ -24,6 +24,7 @@ from tfcharrnn.fields import number, numbers, switch, text, whole, word
 from tfcharrnn.kinds import (
     CELLS,
     CURRICULA,
+    CYCLES,
     HAVE_BETA_2,
     LESSONS,
     LR_SCHEDULES,
@@ -34,6 +35,7 @@ from tfcharrnn.rates import Dropout
 
 MAX_ROLLBACKS = 5
 DEFAULT_EPOCHS = 10
+HISTORY = 'history'  # The folder of the weights that are kept.
 TAIL = 'tail:'  # The mean of the last weights, as `average`.
 
 
@@ -54,6 +56,18 @@ def _curriculum(name: str, value: Any) -> str:
             f'`{name}` is {value!r}, but must be one of '
             f'{", ".join([*CURRICULA.values(), LESSONS])}.'
         )
+    return value
+
+
+def _lr_schedule(name: str, value: str) -> str:
+    """Checks the number of cycles; `read_schedule` reads what has values."""
+    if value.startswith(CYCLES):
+        number = value.removeprefix(CYCLES)
+        if not re.fullmatch('[1-9][0-9]{0,5}', number):
+            raise ValueError(
+                f'`{name}` is {value!r}, but must have a whole number of '
+                f'cycles, such as {CYCLES}4.'
+            )
     return value
 
 
@@ -273,9 +287,12 @@ class OptimizerConfig(fields.Settings):
     learning_rate: float = number(1e-3, 'The highest learning rate.')
     lr_schedule: str = text(
         'constant',
-        'constant; linear or cosine, down to a twentieth at the last step; or '
-        'a schedule of values, such as 1e-3@2000,1e-4, which replaces '
-        '--learning_rate and --warmup_steps.',
+        'constant; linear or cosine, down to a twentieth at the last step; '
+        'cycles:4, down four times, with the weights at the end of each kept '
+        'in the folder history, to be averaged by evaluate and generate (arXiv '
+        '1704.00109); or a schedule of values, such as 1e-3@2000,1e-4, which '
+        'replaces --learning_rate and --warmup_steps.',
+        check=_lr_schedule,
     )
     warmup_steps: int = whole(
         0, 'Steps in which the learning rate rises to its highest.', low=0
@@ -313,7 +330,8 @@ class OptimizerConfig(fields.Settings):
 
     def check_together(self) -> None:
         """Refuses settings that contradict each other."""
-        has_values = self.lr_schedule not in LR_SCHEDULES
+        has_values = not self.num_cycles
+        has_values &= self.lr_schedule not in LR_SCHEDULES
         reason = '`lr_schedule` already sets the learning rate'
         self.refuse_ignored('learning_rate', has_values, reason)
         self.refuse_ignored('warmup_steps', has_values, reason)
@@ -323,6 +341,17 @@ class OptimizerConfig(fields.Settings):
             f'`optimizer` is {self.optimizer}, which does not take it',
         )
         super().check_together()
+
+    @property
+    def num_cycles(self) -> int:
+        """How often the learning rate falls in cycles; 0: it does not.
+
+        >>> OptimizerConfig(lr_schedule='cycles:4').num_cycles
+        4
+        """
+        if not self.lr_schedule.startswith(CYCLES):
+            return 0
+        return int(self.lr_schedule.removeprefix(CYCLES))
 
 
 # Dataclasses list the fields of the last base first.
@@ -413,7 +442,8 @@ number from 1 up.
     keep_every: int = whole(
         0,
         'Steps between weights that are kept for good, in the folder history, '
-        'for a page that shows how the model learned; 0: none.',
+        'for a page that shows how the model learned, or a mixture; 0: none, '
+        'but those at the end of each cycle of --lr_schedule.',
         low=0,
         may_change=True,
     )

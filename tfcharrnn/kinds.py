@@ -46,6 +46,7 @@ LESSONS = 'lessons.py:function,name=value (a file of yours)'
 HAVE_BETA_2 = 'adam', 'adamw', 'nadam'
 # Any other is a schedule of values.
 LR_SCHEDULES = 'constant', 'linear', 'cosine'
+CYCLES = 'cycles:'  # Or this, and how often a cosine falls.
 
 # The packages that a run can be tracked with.
 TRACKERS = ('wandb', 'trackio', 'mlflow')

@@ -64,6 +64,38 @@ class AssemblyTest(tf.test.TestCase, parameterized.TestCase):
         Run.resume('bard').train()
         self.assertEqual(weights('bard'), weights('whole'))
 
+    @parameterized.parameters((4, 0, [5, 10, 15, 20]), (3, 0, [7, 14, 20]))
+    def test_the_weights_at_the_end_of_each_cycle_are_kept(
+        self, count, keep_every, expected
+    ):
+        make(lr_schedule=f'cycles:{count}', keep_every=keep_every).train()
+        self.assertEqual(kept(), expected)
+
+    def test_other_steps_may_be_kept_instead(self):
+        make(lr_schedule='cycles:2', keep_every=8).train()
+        self.assertEqual(kept(), [8, 16, 20])
+
+    def test_without_cycles_nothing_is_kept(self):
+        make(lr_schedule='cosine').train()
+        self.assertEqual(kept(), [])
+
+    def test_cycles_go_on_after_a_restart_bit_for_bit(self):
+        def break_off(trainer, _):
+            if trainer.step >= 12:
+                raise KeyboardInterrupt
+
+        make(lr_schedule='cycles:2', model_dir='whole').train()
+        with self.assertRaises(KeyboardInterrupt):
+            make(lr_schedule='cycles:2').train([callbacks.every(1, break_off)])
+        Run.resume('bard').train()
+        self.assertEqual(weights('bard'), weights('whole'))
+        self.assertEqual(kept(), [10, 20])
+
+
+def kept():
+    names = pathlib.Path('bard/history').glob('ckpt-*.index')
+    return sorted(int(name.stem.removeprefix('ckpt-')) for name in names)
+
 
 if __name__ == '__main__':
     tf.test.main()

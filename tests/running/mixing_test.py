@@ -107,6 +107,28 @@ class LoadMixtureTest(tf.test.TestCase, parameterized.TestCase):
         pathlib.Path('letters.txt').write_text(make_text(['abc', 'xyz']))
         train('letters', corpus='letters.txt', steps=1)
 
+    def test_the_history_of_a_run_is_a_mixture_of_its_checkpoints(self):
+        train('run', corpus='play.txt', lr_schedule='cycles:2')
+        names = [f'run/history/ckpt-{step}' for step in (20, 40)]
+        mixture, vocabulary = tfcharrnn.load_mixture(names, weights=[1, 1])
+        one, other = (tfcharrnn.load_model(name)[0] for name in names)
+        self.assertNotAllClose(one.kernel, other.kernel)
+        ids = vocabulary.encode('to be or not')[None]
+        expected = [
+            tf.nn.softmax(model(ids, model.initial_state(1))[0])
+            for model in (one, other)
+        ]
+        logits, _ = mixture(ids, mixture.initial_state(1))
+        self.assertAllClose(
+            tf.exp(logits), (expected[0] + expected[1]) / 2.0, 1e-5
+        )
+        whole = tfcharrnn.measure('run/history')
+        self.assertEqual(whole, tfcharrnn.measure(','.join(names)))
+        last = tfcharrnn.measure(names[-1])
+        self.assertEqual(last, tfcharrnn.measure('run'))
+        self.assertEqual(last, tfcharrnn.measure('run', names[-1]))
+        self.assertNotEqual(last, tfcharrnn.measure(names[0]))
+
     def test_validation_text_changes_no_weight(self):
         model, _ = tfcharrnn.load_mixture(['run0'], ngram=4)
         twin, _ = tfcharrnn.load_mixture(['twin0'], ngram=4)

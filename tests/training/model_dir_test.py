@@ -1,6 +1,7 @@
 import json
 import os
 import pathlib
+import shutil
 
 import saving
 import tensorflow as tf
@@ -15,6 +16,42 @@ from tfcharrnn.text.vocabulary import Vocabulary
 from tfcharrnn.training import model_dir
 from tfcharrnn.training.model_dir import load_model, read_config
 from tfcharrnn.training.trainer import Trainer
+
+
+class NamesTest(saving.FolderTest):
+    def test_a_checkpoint_in_a_folder_names_its_model(self):
+        checkpointer = self.save_at(1, 2)
+        self.go_to(checkpointer, 3)
+        checkpointer.keep(checkpointer.trainer, {})
+        checkpointer.keep_best(checkpointer.trainer, {'valid_loss': 1.0})
+        self.go_to(checkpointer, 4)
+        checkpointer.save()
+        for name, step in {
+            '': 4,
+            'ckpt-1': 1,
+            'ckpt-2.index': 2,
+            'best': 3,
+            'history/ckpt-3': 3,
+        }.items():
+            path = os.path.join(self.model_dir, name)
+            rnn, _ = load_model(path)
+            self.assertEqual(int(rnn.bias[0]), step, name)
+            model_dir.load_record(path)
+
+    def test_a_model_in_the_folder_of_another_is_its_own(self):
+        self.save_at(1)
+        inner = os.path.join(self.model_dir, 'inner')
+        shutil.copytree(self.model_dir, inner)
+        self.save_at(2)
+        rnn, _ = load_model(inner)
+        self.assertEqual(int(rnn.bias[0]), 1)
+
+    @parameterized.parameters('ckpt-7', 'history/ckpt-7', 'history')
+    def test_a_checkpoint_that_is_not_there_is_named(self, name):
+        self.save_at(1)
+        path = os.path.join(self.model_dir, name)
+        with self.assertRaisesRegex(FileNotFoundError, f"'{path}'"):
+            load_model(path)
 
 
 class DescriptionTest(saving.FolderTest):

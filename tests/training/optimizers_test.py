@@ -3,7 +3,11 @@ from absl.testing import parameterized
 
 from tfcharrnn.config import OptimizerConfig
 from tfcharrnn.kinds import HAVE_BETA_2, OPTIMIZERS
-from tfcharrnn.training.optimizers import learning_rate, make_optimizer
+from tfcharrnn.training.optimizers import (
+    cycle_length,
+    learning_rate,
+    make_optimizer,
+)
 
 
 def curve(config, steps):
@@ -19,6 +23,9 @@ class LearningRateTest(tf.test.TestCase, parameterized.TestCase):
         ('constant', 2, [0.5, 0.75, 1.0, 1.0, 1.0, 1.0]),
         ('linear', 2, [0.5, 0.75, 1.0, 0.525, 0.05, 0.05]),
         ('stepwise', 0, [1.0, 1.0, 0.5, 0.5, 0.5, 0.5]),
+        ('cycles:2', 0, [1.0, 0.525, 1.0, 0.525, 1.0, 0.525]),
+        ('cycles:2', 1, [1.0, 1.0, 1.0, 0.525, 1.0, 0.525]),
+        ('cycles:1', 2, [0.5, 0.75, 1.0, 0.525, 1.0, 0.8609]),
     )
     def test_each_curve_in_full(self, name, warmup_steps, expected):
         text = '1@2,0.5' if name == 'stepwise' else name
@@ -27,6 +34,17 @@ class LearningRateTest(tf.test.TestCase, parameterized.TestCase):
             lr_schedule=text, warmup_steps=warmup_steps, **options
         )
         self.assertAllClose(curve(config, 4), expected, atol=1e-4)
+
+    def test_cycles_that_do_not_divide_the_steps_are_rounded_up(self):
+        config = OptimizerConfig(lr_schedule='cycles:3', learning_rate=1.0)
+        self.assertEqual(cycle_length(config, steps=10), 4)
+        once = [1.0, 0.8609, 0.525, 0.1891]
+        self.assertAllClose(curve(config, 10), 3 * once, atol=1e-4)
+
+    def test_a_warm_up_that_takes_a_whole_cycle_is_refused(self):
+        config = OptimizerConfig(lr_schedule='cycles:5', warmup_steps=20)
+        with self.assertRaisesRegex(ValueError, '`warmup_steps` is 20, but a'):
+            make_optimizer(config, steps=100)
 
     @parameterized.parameters(
         ('linear:1:-1:4', '`lr_schedule` is -0.5 at step 3'),

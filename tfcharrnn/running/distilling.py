@@ -37,7 +37,7 @@ def load_teacher(config: RunConfig, vocabulary: Vocabulary) -> Any:
     members = []
     for source in sources:
         transfer.check_outside(config.folder, source, 'distill_from')
-        model, known = model_dirs.load_model(*model_dirs.split(source))
+        model, known = model_dirs.load_model(source)
         if (known, known.lines) != (vocabulary, vocabulary.lines):
             raise ValueError(
                 f"The model in '{source}', named by `distill_from`, knows "

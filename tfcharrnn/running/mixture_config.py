@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import re
 
 from tfcharrnn import fields
+from tfcharrnn.config import HISTORY
 
 
 def member(folder: str | os.PathLike, number: int) -> pathlib.Path:
@@ -26,6 +28,27 @@ def members_in(folder: str | os.PathLike) -> list[pathlib.Path]:
     return found
 
 
+def snapshots_in(folder: str | os.PathLike) -> list[pathlib.Path]:
+    """Returns the checkpoints in the `history` of a run, in order.
+
+    They are members of one training (snapshot ensembles: Huang et al., arXiv
+    1704.00109), as with `--lr_schedule=cycles:4`. In other folders there are
+    none.
+
+    >>> snapshots_in('no such folder/history')
+    []
+    """
+    folder = pathlib.Path(folder)
+    if folder.name != HISTORY:
+        return []
+    found = {
+        int(match[1]): path.with_suffix('')
+        for path in folder.glob('ckpt-*.index')
+        if (match := re.fullmatch(r'ckpt-(\d{1,18})', path.stem))
+    }
+    return [found[step] for step in sorted(found)]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MixtureConfig(fields.Settings):
     """A trained model, or several in a mixture; see `running.mixing`.
@@ -36,9 +59,10 @@ class MixtureConfig(fields.Settings):
 
     model_dir: str = fields.text(
         '',
-        'The run, or demo for a small model of Shakespeare that is in the '
-        'package; or several, separated by commas, or a run with --members, '
-        'whose probabilities are averaged. Required.',
+        'The run, a checkpoint in it, or demo for a small model of Shakespeare '
+        'that is in the package; or several, separated by commas, a run with '
+        '--members, or the folder history of a run, whose probabilities are '
+        'averaged. Required.',
     )
     checkpoint: str = fields.text(
         'latest', 'latest, best (on validation), or the path of a checkpoint.'
@@ -60,11 +84,13 @@ class MixtureConfig(fields.Settings):
 
     @property
     def model_dirs(self) -> list[str]:
-        """The directories of the runs, those of members one by one."""
+        """The runs; members and the checkpoints of a history one by one."""
         whole = os.path.isdir(self.model_dir)  # Its name may have a comma.
         names = [self.model_dir] if whole else self.model_dir.split(',')
         return [
-            str(path) for name in names for path in members_in(name) or [name]
+            str(path)
+            for name in names
+            for path in members_in(name) or snapshots_in(name) or [name]
         ]
 
     def check_together(self) -> None:

@@ -29,6 +29,7 @@ from tfcharrnn.training import model_dir as model_dirs
 from tfcharrnn.training import signals, trackers, transfer
 from tfcharrnn.training.checkpointer import Checkpointer
 from tfcharrnn.training.metrics import Metrics
+from tfcharrnn.training.optimizers import cycle_length
 from tfcharrnn.training.trainer import Callback
 
 
@@ -345,7 +346,10 @@ class Run:
         )
         result.append((self._period(config.sample_every), sample))
         result.append((self._period(config.save_every), self._save_unless_last))
-        result.append((self._period(config.keep_every), checkpointer.keep))
+        kept = config.keep_every
+        if config.num_cycles and not kept:
+            kept = cycle_length(config, self.steps)
+        result.append((kept, checkpointer.keep))
         return [(period, callback) for period, callback in result if period]
 
     def _period(self, steps):

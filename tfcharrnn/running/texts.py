@@ -10,7 +10,6 @@ from tfcharrnn.text import held_out
 from tfcharrnn.text.corpus import Corpus
 from tfcharrnn.text.vocabulary import Vocabulary
 from tfcharrnn.training import model_dir as model_dirs
-from tfcharrnn.training import packaged
 
 
 def settings(
@@ -29,7 +28,7 @@ def settings(
         FileNotFoundError: If it has no settings, and no `corpus` is given.
         ValueError: If they are damaged.
     """
-    model_dir = packaged.located(model_dir)
+    model_dir, _ = model_dirs.split(model_dir)
     if model_dirs.has_settings(model_dir):
         config = model_dirs.read_settings(model_dir)
     elif corpus is None:

@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tfcharrnn import checks, fields, files
-from tfcharrnn.config import ModelConfig, RunConfig
+from tfcharrnn.config import HISTORY, ModelConfig, RunConfig
 from tfcharrnn.kinds import CELLS
 from tfcharrnn.nn.char_rnn import CharRNN
 from tfcharrnn.text.vocabulary import Vocabulary
@@ -42,7 +42,6 @@ RUN_FLAGS = 'run.flags'
 METRICS = 'metrics.jsonl'
 SAMPLES = 'samples.txt'
 BEST = 'best'
-HISTORY = 'history'
 _FORMAT = 'tfcharrnn model'
 _VERSION = 1
 _CHECKSUM = '# sha256: '
@@ -78,7 +77,7 @@ def load_model(
 
     Args:
         model_dir: The directory of a `Checkpointer`; 'demo' for the model in
-            the package.
+            the package; or a checkpoint, such as 'runs/bard/history/ckpt-500'.
         checkpoint: None or 'latest', 'best' (on validation), or the path of a
             checkpoint, such as 'runs/bard/ckpt-500'.
         build: Makes the model from its `config`. For your own cell:
@@ -91,7 +90,7 @@ def load_model(
         FileNotFoundError: If there is no model or no such checkpoint.
         ValueError: If a file is damaged, or belongs to another model.
     """
-    model_dir = packaged.located(model_dir)
+    model_dir, own = split(model_dir)
     path = description(model_dir)
     check_inside(model_dir)
     config = read_config(path)
@@ -115,7 +114,8 @@ def load_model(
         checkpoints.load_weights(model, checkpoint, digest)
         return model
 
-    _, model = checkpoints.first_good(find(model_dir, checkpoint), load)
+    paths = find(model_dir, own or checkpoint)
+    _, model = checkpoints.first_good(paths, load)
     return model, vocabulary
 
 
@@ -146,10 +146,11 @@ def find(model_dir: str | os.PathLike, checkpoint: str | None) -> list[str]:
     Raises:
         FileNotFoundError: If there are none.
     """
-    model_dir = packaged.located(model_dir)
+    model_dir, own = split(model_dir)
+    checkpoint = own or checkpoint
     if checkpoint in (None, 'latest', BEST):
         is_best = checkpoint == BEST
-        directory = os.path.join(model_dir, BEST) if is_best else model_dir
+        directory = os.path.join(model_dir, BEST) if is_best else str(model_dir)
         paths = checkpoints.candidates(directory)
         if not paths:
             raise FileNotFoundError(
@@ -166,9 +167,7 @@ def find(model_dir: str | os.PathLike, checkpoint: str | None) -> list[str]:
     return [path]
 
 
-def split(
-    source: str | os.PathLike,
-) -> tuple[str | os.PathLike, str | None]:
+def split(source: str | os.PathLike) -> tuple[pathlib.Path, str | None]:
     """Splits the name of a model into its folder and a checkpoint.
 
     Args:
@@ -177,11 +176,11 @@ def split(
     Returns:
         The first two arguments of `load_model`.
     """
-    path = pathlib.Path(source)
-    for folder in path.parents[:2]:
+    path = pathlib.Path(packaged.located(source))
+    for folder in () if (path / MODEL).exists() else path.parents[:2]:
         if (folder / MODEL).exists():
             return folder, BEST if path.name == BEST else str(path)
-    return packaged.located(source), None
+    return path, None
 
 
 def description(model_dir: str | os.PathLike) -> str:

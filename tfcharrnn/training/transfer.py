@@ -88,9 +88,7 @@ def init_from(
         FileNotFoundError: If there is no model or no such checkpoint.
         ValueError: If its layers differ, or a file is damaged.
     """
-    there, known = model_dirs.load_model(
-        *model_dirs.split(source), build=_builder(model)
-    )
+    there, known = model_dirs.load_model(source, build=_builder(model))
     _check_same_layers(source, there.config, model.config)
     if known.unit != vocabulary.unit:
         raise ValueError(
