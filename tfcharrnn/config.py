@@ -317,8 +317,8 @@ class OptimizerConfig(fields.Settings):
         0.0,
         'Evaluates, samples and generates with an exponential moving average '
         'of the weights that decays by this factor, such as 0.999; or with '
-        'their mean over the last share of the steps, tail:0.25; 0 for the '
-        'weights themselves.',
+        'their mean over the last share of the steps, tail:0.25 (arXiv '
+        '2209.14981); 0 for the weights themselves.',
         below=1.0,
         or_text=_tail,
     )

@@ -13,6 +13,7 @@ from tfcharrnn.nn.char_rnn import CharRNN
 from tfcharrnn.text.vocabulary import Vocabulary
 from tfcharrnn.training.checkpointer import Checkpointer
 from tfcharrnn.training.evaluator import Evaluator
+from tfcharrnn.training.objectives import Distillation
 from tfcharrnn.training.replicas import replica_id
 from tfcharrnn.training.trainer import Trainer
 
@@ -85,6 +86,21 @@ def results(trained, dataset, steps):
 def train(replicas, name, dataset):
     trained = make(replicas, name, average=0.9)
     return results(trained, DATASETS[dataset](), steps=5)
+
+
+def distill(replicas):
+    """Does the same with a teacher, whose state is shared out, too."""
+    with strategy(replicas).scope():
+        model, teacher = toys.FrequencyModel(), toys.FrequencyModel()
+        trained = Trainer(
+            model,
+            tf.keras.optimizers.SGD(0.5, momentum=0.9),
+            objective=Distillation(model, teacher),
+        )
+    rng = np.random.default_rng(0)
+    for variable in (*model.variables, *teacher.variables):
+        variable.assign(rng.normal(size=variable.shape))
+    return results(trained, DATASETS['uneven'](), steps=5)
 
 
 class PoisonedLoss(Trainer):
@@ -196,6 +212,11 @@ class ReplicasTest(tf.test.TestCase, parameterized.TestCase):
         )
         _, metrics = one['calls'][-1]
         self.assertGreater(metrics['gradient_norm'], CLIP_NORM)
+        self.assert_close(two, one)
+
+    def test_two_with_a_teacher_equal_one(self):
+        one, two = (self.in_child(distill, replicas) for replicas in (1, 2))
+        self.assertLen(one['state'], 4)
         self.assert_close(two, one)
 
     def test_go_on_from_a_checkpoint_of_another_number(self):
