@@ -146,6 +146,11 @@ class Process:
             reader.start()
 
     @property
+    def pid(self):
+        """The number of the process."""
+        return self._process.pid
+
+    @property
     def returncode(self):
         """Its status; negative: by a signal; None while it runs."""
         return self._process.exitcode
