@@ -2,6 +2,7 @@
 
   python tests/fault_campaign.py                      all of it; many minutes
   python tests/fault_campaign.py --kills=3 --parts=kills,signals
+  python tests/fault_campaign.py --parts=kinds --kills=200
 
 A fault is survived where the command says in one sentence what is wrong, or
 goes on to the same weights, bit for bit, as a run without the fault. It is lost
@@ -9,12 +10,10 @@ where there is a traceback, or another model and no word about it.
 """
 
 import collections
-import fnmatch
 import functools
 import os
 import pathlib
 import random
-import re
 import shutil
 import signal
 import sys
@@ -22,17 +21,44 @@ import tempfile
 import time
 from collections.abc import Sequence
 
+import odd_machines
 import running_commands
 from absl import flags
-from running_commands import is_sentence, run, weights
+from damages import (
+    DAMAGES,
+    KINDS,
+    REPORTS,
+    USES,
+    judge,
+    list_files,
+    pattern_of,
+    use,
+)
+from running_commands import Process, is_sentence, run, weights
 
-from tfcharrnn import commands, evaluate, generate, startup, train
+from tfcharrnn import commands, startup, train
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_integer('kills', 30, 'Moments to kill at.', flag_values=FLAGS)
+flags.DEFINE_integer(
+    'worker_kills', 20, 'The same, of one of two workers.', flag_values=FLAGS
+)
+flags.DEFINE_integer(
+    'sizes', 20, 'Random bytes at which a disk is full.', flag_values=FLAGS
+)
 flags.DEFINE_list(
     'parts',
-    ['kills', 'signals', 'disk', 'others', 'damages'],
+    [
+        'kills',
+        'kinds',
+        'workers',
+        'signals',
+        'disk',
+        'full_disks',
+        'machines',
+        'others',
+        'damages',
+    ],
     'What to do.',
     flag_values=FLAGS,
 )
@@ -55,110 +81,35 @@ SETTINGS = (
 NO_SAMPLES = '--sample_every=0'
 LONG = (*SETTINGS, NO_SAMPLES, '--save_every=5', '--steps=500')
 SHORT = (*SETTINGS, NO_SAMPLES, '--save_every=10')
-SAMPLES = ('--sample_every=20', '--sample_length=9', '--temperatures=1')
-# All that a run of 20 steps writes; what only reports must never do harm.
-FILES = (
-    'model.json',
-    'vocabulary.json',
-    'run.flags',
-    'checkpoint',
-    'ckpt-10.index',
-    'ckpt-10.data-00000-of-00001',
-    'ckpt-20.index',
-    'ckpt-20.data-00000-of-00001',
-    'best/checkpoint',
-    'best/ckpt-20.index',
-    'best/ckpt-20.data-00000-of-00001',
-)
-REPORTS = (
-    '.lock',
-    'metrics.jsonl',
-    'samples.txt',
-    'train/events.*',
-    'valid/events.*',
-)
-# Ways to use a run.
-_TEXT = ('--seed=1', '--length=20')
-USES = {
-    'train': (train, '--steps=30'),
-    'latest': (generate, *_TEXT),
-    'best': (generate, *_TEXT, '--checkpoint=best'),
-    'evaluate': (evaluate,),
+# Runs that remember more than weights; each on its machine.
+LINES = ('--lines', '--curriculum=easiest:rarity,competence=0.1@200')
+KINDS_OF_RUNS = {
+    'length': ('sound', '--curriculum=length:3@150,6@300,10'),
+    'easiest': ('sound', *LINES),
+    'bandit': ('sound', '--curriculum=bandit:prediction,play.txt,b.txt'),
+    'rollbacks': ('poisoned', '--on_nonfinite=rollback'),
+    'averages': ('sound', '--average=0.9'),
 }
+SAMPLES = ('--sample_every=20', '--sample_length=9', '--temperatures=1')
 LIMIT = 20_000  # Bytes; a checkpoint of this model has more.
 
 
-def flip(content, draw):
-    """Flips one bit."""
-    flipped = bytearray(content)
-    if content:  # A lock has none.
-        flipped[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
-    return bytes(flipped)
-
-
-DAMAGES = {
-    'truncated': lambda content, draw: content[: len(content) // 2],
-    'emptied': lambda content, draw: b'',
-    'bit flipped': flip,
-    'replaced': lambda content, draw: b'to be or not to be\n' * 99,
-    'garbled': lambda content, draw: draw.randbytes(len(content) or 99),
-}
-KINDS = *DAMAGES, "another run's", 'deleted'
-
-
-def use(kind: str, model_dir: str, *arguments: str) -> tuple[int, str, str]:
-    """Uses a run; returns the status, what it came to, and the errors."""
-    command, *given = USES[kind]
-    arguments = (f'--model_dir={model_dir}', *given, *arguments)
-    status, out, err = run(command, *arguments)
-    if command is train:
-        out = '' if status else weights(model_dir)
-    return status, out, err
-
-
-def judge(
-    kind: str, name: str, result: tuple[int, str, str], same: bool
-) -> str:
-    """Names what became of a damaged file."""
-    status, _, err = result
-    # A checkpoint is named without its endings.
-    named = re.sub(r'\.(index|data-.*)$', '', name) in err
-    if status == 0 and same:
-        return 'went back, said so' if 'Warning' in err else 'did no harm'
-    if pattern_of(name) in REPORTS:
-        return 'lost'
-    if status == 0 and kind != 'train' and named and 'Warning' in err:
-        return 'went back, said so'
-    if status == 1 and is_sentence(err) and named:
-        return 'an error that names it'
-    return 'lost'
-
-
-def pattern_of(name: str) -> str:
-    """Returns which of the files of a run this is."""
-    [pattern] = (x for x in FILES + REPORTS if fnmatch.fnmatch(name, x))
-    return pattern
-
-
-def list_files(model_dir: str) -> list[str]:
-    """Lists the files of a run; raises if they are not those that are known."""
-    paths = sorted(pathlib.Path(model_dir).rglob('*'))
-    names = [str(x.relative_to(model_dir)) for x in paths if x.is_file()]
-    patterns = [pattern_of(name) for name in names]
-    if sorted(patterns) != sorted(FILES + REPORTS):
-        raise ValueError(f'A run has the files {names}.')
-    return names
+def write_texts() -> None:
+    """Writes the texts that runs are trained on."""
+    pathlib.Path('play.txt').write_text(running_commands.make_text())
+    pathlib.Path('b.txt').write_text(running_commands.make_text(seed=2))
 
 
 @functools.cache
-def undisturbed() -> str:
+def undisturbed(machine: str = 'sound', *more: str) -> str:
     """Trains a long run without a fault; returns a hash of its weights."""
     with (
         tempfile.TemporaryDirectory() as folder,
         running_commands.in_folder(folder),
     ):
-        pathlib.Path('play.txt').write_text(running_commands.make_text())
-        status, _, err = run(train, *LONG, '--model_dir=undisturbed')
+        write_texts()
+        with odd_machines.MACHINES[machine]():
+            status, _, err = run(train, *LONG, *more, '--model_dir=undisturbed')
         if status:
             raise RuntimeError(err)
         return weights('undisturbed')
@@ -176,7 +127,7 @@ class Campaign:
     def __init__(self, folder: str, seed: int = 0):
         """Takes where to work, and the seed of moments and places."""
         os.chdir(folder)
-        pathlib.Path('play.txt').write_text(running_commands.make_text())
+        write_texts()
         self.results = collections.defaultdict(collections.Counter)
         self.damaged = collections.defaultdict(collections.Counter)
         self.lost: list[str] = []
@@ -194,20 +145,81 @@ class Campaign:
             ]
         return '\n'.join(lines)
 
-    def kills(self, number: int) -> None:
-        """Kills runs at random moments; every second one while it saves."""
-        expected = undisturbed()
+    def kills(self, number: int, kind: str = 'kill -9', *more: str) -> None:
+        """Kills runs at random moments; every second one while it saves.
+
+        Args:
+            number: How many kills.
+            kind: The row of the table.
+            more: The machine, as in `odd_machines`, and more flags.
+        """
+        machine, *given = more or ('sound',)
+        expected = undisturbed(machine, *given)
+        arguments = (*LONG, *given)
         round_ = 0
         while number > 0:
             round_ += 1
-            model_dir = f'killed_{round_}'
-            while number > 0 and self._kill(model_dir, in_save=number % 2):
+            model_dir = f'{kind} {round_}'.replace(' ', '_')
+            start = functools.partial(
+                Process,
+                odd_machines.train_on,
+                machine,
+                *arguments,
+                f'--model_dir={model_dir}',
+            )
+            while number > 0 and self._kill(
+                kind, model_dir, start, in_save=number % 2
+            ):
                 number -= 1
-            self._compare('kill -9', model_dir, expected)
+            with odd_machines.MACHINES[machine]():
+                self._compare(kind, model_dir, expected, *arguments)
 
-    def _kill(self, model_dir, in_save):
+    def kinds(self, number: int) -> None:
+        """Kills runs of each of the kinds that remember more."""
+        for i, (name, more) in enumerate(KINDS_OF_RUNS.items()):
+            share = len(range(i, number, len(KINDS_OF_RUNS)))
+            self.kills(share, f'kill -9, {name}', *more)
+
+    def machines(self, number: int = 2) -> None:
+        """Kills runs where the clock jumps, and where there are no locks."""
+        for machine in ('jumping clock', 'no locks'):
+            self.kills(number, machine, machine)
+
+    def workers(self, number: int) -> None:
+        """Kills one of two workers, and starts both again."""
+        flags = (*SHORT, '--steps=60', '--save_every=5')
+        kind = 'kill -9 of a worker'
+        expected = None
+        for i in range(number + 1):
+            arguments = (*flags, f'--model_dir=workers_{i}')
+            both = running_commands.start_workers(*arguments)
+            if i:
+                self._wait_for_save(both[0], f'workers_{i}')
+                time.sleep(self._draw.uniform(0.0, 0.5))
+                both[i % 2].kill()
+                said = [worker.communicate()[1] for worker in both]
+                left = both[1 - i % 2]
+                fine = left.returncode in (0, 1)
+                if not fine or 'Traceback' in ''.join(said):
+                    self._note(kind, 'lost', f'{left.returncode}: {said}')
+                both = running_commands.start_workers(*arguments)
+            said = [worker.communicate()[1] for worker in both]
+            same = all(worker.returncode == 0 for worker in both)
+            found = weights(f'workers_{i}') if same else str(said)
+            expected = expected or found
+            if i:
+                same = found == expected
+                self._note(kind, 'same weights' if same else 'lost', found)
+            elif not same:
+                raise RuntimeError(found)
+
+    def full_disks(self, number: int) -> None:
+        """Fills a disk at random bytes of a save."""
+        self.disk([self._draw.randrange(LIMIT) for _ in range(number)])
+
+    def _kill(self, kind, model_dir, start, in_save):
         """Starts and kills a run; returns False if it was done before."""
-        process = running_commands.start(*LONG, f'--model_dir={model_dir}')
+        process = start()
         first = self._wait_for_save(process, model_dir)
         if first:
             time.sleep(self._draw.uniform(0.0, 0.4))
@@ -218,10 +230,10 @@ class Campaign:
         out, err = process.communicate()
         if process.returncode != -signal.SIGKILL:
             if process.returncode or 'Traceback' in err:
-                self._note('kill -9', 'lost', f'{model_dir}: {err}')
+                self._note(kind, 'lost', f'{model_dir}: {err}')
             return False
         left = any(pathlib.Path(model_dir).glob('**/ckpt-*_temp'))
-        self._note('kill -9', 'in a save' if left else 'between saves')
+        self._note(kind, 'in a save' if left else 'between saves')
         return True
 
     def _wait_for_save(self, process, model_dir):
@@ -375,7 +387,13 @@ def main() -> None:
     startup.import_tensorflow().get_logger().setLevel('ERROR')
     # A campaign that is told to end tells what it has found so far.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    arguments = {'kills': [FLAGS.kills], 'damages': [FLAGS.files]}
+    arguments = {
+        'kills': [FLAGS.kills],
+        'kinds': [FLAGS.kills],
+        'workers': [FLAGS.worker_kills],
+        'full_disks': [FLAGS.sizes],
+        'damages': [FLAGS.files],
+    }
     with tempfile.TemporaryDirectory() as folder:
         campaign = Campaign(folder, FLAGS.seed)
         try:

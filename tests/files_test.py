@@ -1,3 +1,4 @@
+import errno
 import os
 import pathlib
 import tempfile
@@ -183,6 +184,23 @@ class LockTest(parameterized.TestCase):
                 (folder.parent / 'other').mkdir()
                 raise ValueError('mine')
         self.assertFalse(folder.exists())
+
+    @parameterized.parameters(errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+    def test_where_there_are_no_locks_a_warning_says_so(self, number):
+        folder = self.folder()
+        refusal = OSError(number, os.strerror(number))
+        with mock.patch('fcntl.flock', side_effect=refusal):
+            with self.assertLogs('absl', 'WARNING') as logs:
+                with files.locked(folder):
+                    self.assertTrue(folder.exists())
+        self.assertRegex(logs.output[0], "run' has no locks")
+        self.assertLen(logs.output, 1)
+
+    def test_another_error_of_a_lock_is_one(self):
+        with mock.patch('fcntl.flock', side_effect=OSError(errno.EIO, 'bad')):
+            with self.assertRaisesRegex(OSError, 'bad.*lock'):
+                with files.locked(self.folder()):
+                    self.fail('It was let in.')
 
     def test_a_lock_that_was_deleted_meanwhile_is_made_anew(self):
         folder, lock = self.folder(), files._lock

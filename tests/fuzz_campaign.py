@@ -29,7 +29,7 @@ import time
 import numpy as np
 import running_commands
 from absl import flags
-from fault_campaign import FILES, REPORTS, judge, use
+from damages import FILES, REPORTS, judge, use
 from running_commands import is_sentence
 
 import tfcharrnn

@@ -17,6 +17,7 @@ import pathlib
 import random
 import resource
 import shutil
+import socket
 import sys
 import tempfile
 import threading
@@ -186,6 +187,29 @@ class Process:
 def start(*arguments: str, **options) -> Process:
     """Starts `train` in a process of its own."""
     return Process(run_command, 'train', *arguments, **options)
+
+
+def start_workers(*arguments: str) -> list[Process]:
+    """Starts two processes of `train` that train together."""
+    with socket.socket() as first, socket.socket() as second:
+        for each in (first, second):
+            each.bind(('localhost', 0))
+        names = [f'localhost:{x.getsockname()[1]}' for x in (first, second)]
+    configs = (
+        {
+            'cluster': {'worker': names},
+            'task': {'type': 'worker', 'index': index},
+        }
+        for index in range(2)
+    )
+    return [
+        start(
+            *arguments,
+            '--strategy=multi_worker_mirrored',
+            environment={'TF_CONFIG': json.dumps(config)},
+        )
+        for config in configs
+    ]
 
 
 def run_command(name, *arguments):

@@ -1,6 +1,7 @@
 """Files: written in full or not at all, and checked when they are read."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -9,9 +10,13 @@ import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
+from absl import logging
+
 _LOCK = '.lock'
 _CHECKSUM = 'sha256'
 _MAX_BYTES = 1 << 25
+# What a file system says that has no locks, such as some on a network.
+_NO_LOCKS = errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP
 
 
 def write(path: str | os.PathLike, text: str) -> None:
@@ -271,7 +276,8 @@ def locked(directory: str | os.PathLike) -> Iterator[None]:
 
     The operating system holds the lock, on a file `.lock` in the directory, and
     releases it when the process ends in whatever way. A missing directory is
-    created, and removed again if nothing was written to it.
+    created, and removed again if nothing was written to it. Where the file
+    system has no locks, a warning says so, and nothing is reserved.
 
     Args:
         directory: The directory to lock.
@@ -322,6 +328,14 @@ def _lock(file, directory):
             f"Another process is training in '{directory}'. Wait until it has "
             'ended, or use another `model_dir`.'
         ) from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        logging.warning(
+            "The file system of '%s' has no locks, so nothing keeps a second "
+            'process from training there: see to it yourself.',
+            directory,
+        )
 
 
 def _parse(path, format, max_bytes):

@@ -1,6 +1,4 @@
-import json
 import pathlib
-import socket
 import time
 
 import running_commands
@@ -21,25 +19,11 @@ class WorkersTest(tf.test.TestCase):
 
     def start(self, name, *arguments):
         """Starts two processes that train together."""
-        with socket.socket() as first, socket.socket() as second:
-            for each in (first, second):
-                each.bind(('localhost', 0))
-            names = [f'localhost:{x.getsockname()[1]}' for x in (first, second)]
-        workers = []
-        for index in range(2):
-            config = {
-                'cluster': {'worker': names},
-                'task': {'type': 'worker', 'index': index},
-            }
-            worker = running_commands.start(
-                *self.arguments,
-                *arguments,
-                f'--model_dir={self.folder / name}',
-                '--strategy=multi_worker_mirrored',
-                environment={'TF_CONFIG': json.dumps(config)},
-            )
+        workers = running_commands.start_workers(
+            *self.arguments, *arguments, f'--model_dir={self.folder / name}'
+        )
+        for worker in workers:
             self.addCleanup(worker.kill)
-            workers.append(worker)
         return workers
 
     def finish(self, workers):
