@@ -99,13 +99,14 @@ class ResumeTest(saving.FolderTest):
         checkpointer.save()
         processes = multiprocessing.get_context('forkserver')
         processes.set_forkserver_preload(['tensorflow', 'keras'])
+        saved = pathlib.Path(self.model_dir, 'checkpoint')
         for seconds in (0.1, 0.033):
-            before = saving.contents(self.model_dir)
+            before = saved.read_bytes()
             process = processes.Process(
                 target=train_on, args=(self.model_dir, 10**6)
             )
             process.start()
-            while saving.contents(self.model_dir).keys() == before.keys():
+            while saved.read_bytes() == before:
                 self.assertTrue(process.is_alive())
                 time.sleep(0.01)
             time.sleep(seconds)
