@@ -22,6 +22,7 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -382,9 +383,21 @@ def list_cases():
 
 def main():
     """Prints a table of the outcomes; the status is 1 where a case is lost."""
-    cases = collections.deque(list_cases())
-    total, outcomes = len(cases), collections.Counter()
-    start = time.monotonic()
+    # A campaign that is told to end tells what it has found so far.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    outcomes = collections.Counter()
+    try:
+        run_cases(collections.deque(list_cases()), outcomes)
+    finally:
+        for (part, outcome), count in sorted(outcomes.items()):
+            print(f'{part:6} {outcome:28} {count:5}', flush=True)
+    if any(outcome.startswith('lost') for _, outcome in outcomes):
+        raise ValueError('Some cases are lost, see above.')
+
+
+def run_cases(cases, outcomes):
+    """Runs the cases that there is time for, and counts their outcomes."""
+    total, start = len(cases), time.monotonic()
     bard = os.path.join(running_commands.finished()[0], 'bard')
     with tempfile.TemporaryDirectory() as folder:
         while cases:
@@ -401,10 +414,6 @@ def main():
             done = total - len(cases)
             seconds = (time.monotonic() - start) / done * len(cases)
             sys.stderr.write(f'{done} of {total} | {seconds:.0f} s left\n')
-    for (part, outcome), count in sorted(outcomes.items()):
-        print(f'{part:6} {outcome:28} {count:5}')
-    if any(outcome.startswith('lost') for _, outcome in outcomes):
-        raise ValueError('Some cases are lost, see above.')
 
 
 if __name__ == '__main__':

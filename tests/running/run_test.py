@@ -223,6 +223,21 @@ class TrainTest(RunTest):
         self.assertIsNone(make(steps=15, save_every=5).train().checkpoint)
 
 
+class LostWorkerTest(RunTest):
+    @parameterized.product(
+        error=(tf.errors.UnavailableError, tf.errors.AbortedError),
+        where=(
+            'tfcharrnn.Trainer.train',
+            'tensorflow.train.CheckpointManager.save',
+        ),
+    )
+    def test_one_sentence_says_what_to_do(self, error, where):
+        lost = error(None, None, 'Collective ops is aborted by: a heartbeat.')
+        with mock.patch(where, side_effect=lost):
+            with self.assertRaisesRegex(ConnectionError, 'Another worker has'):
+                make().train()
+
+
 def _stop(trainer, _):
     trainer.stop_training = True
 

@@ -26,7 +26,7 @@ from tfcharrnn.running.settling import settle, settled_precision
 from tfcharrnn.text import held_out
 from tfcharrnn.training import callbacks as events
 from tfcharrnn.training import model_dir as model_dirs
-from tfcharrnn.training import signals, trackers, transfer
+from tfcharrnn.training import replicas, signals, trackers, transfer
 from tfcharrnn.training.checkpointer import Checkpointer
 from tfcharrnn.training.metrics import Metrics
 from tfcharrnn.training.optimizers import cycle_length
@@ -302,7 +302,7 @@ class Run:
                     break
                 except FloatingPointError as error:
                     rollback(error)
-                except tf.errors.UnavailableError as error:
+                except replicas.LOST_WORKER as error:
                     raise ConnectionError(
                         'Another worker has died, or cannot be reached any '
                         'more. Start all of them again as before: they go on '

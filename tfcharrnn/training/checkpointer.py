@@ -14,6 +14,7 @@ from tfcharrnn import checks, files
 from tfcharrnn.text.vocabulary import Vocabulary
 from tfcharrnn.training import checkpoint as checkpoints
 from tfcharrnn.training import model_dir as model_dirs
+from tfcharrnn.training import replicas
 from tfcharrnn.training.metrics import Metrics
 from tfcharrnn.training.trainer import Trainer
 
@@ -191,7 +192,7 @@ class Checkpointer:
             _keep_before(path)
             manager = self._managers[directory]
             manager.save(checkpoint_number=trainer.step)
-        except tf.errors.UnavailableError:  # A worker is missing.
+        except replicas.LOST_WORKER:
             _sweep(directory, 'ckpt-*_temp')
             raise
         except (OSError, tf.errors.OpError) as error:

@@ -17,6 +17,9 @@ import tensorflow as tf
 
 from tfcharrnn.data import Batch, Dataset
 
+# What TensorFlow raises where another worker has died, or does not answer.
+LOST_WORKER = tf.errors.UnavailableError, tf.errors.AbortedError
+
 
 class Replicas:
     """The replicas of the current `tf.distribute.Strategy`.
