@@ -31,7 +31,8 @@ n-gram models of the text that comes with Python. All of them are in
 
 Prints tables over the seeds, measured on held-out programs of the last level:
 by character and by example, where all of the output must be right; then each
-strategy level by level. Run it again and it resumes where it stopped.
+strategy level by level. A report for each metric is in a folder of its name.
+Run it again and it resumes where it stopped.
 """
 
 import functools
@@ -178,7 +179,9 @@ def main():
             show_levels(task, strategy, seed, model)
     for metric in METRICS:
         found = comparison.read(folder, FLAGS.strategies, seeds, metric=metric)
-        table, _ = report.write(folder, found)
+        of_metric = folder / metric  # Each metric has its own report.
+        of_metric.mkdir(exist_ok=True)
+        table, _ = report.write(of_metric, found)
         print(f'\n{table}')
 
 

@@ -295,6 +295,9 @@ class LearningToExecuteTest(ExampleTest):
         output = self.run_main(example, **settings)
         for name in settings['strategies'].split(','):
             self.assertRegex(output, rf'\n{name} +2 +0\.\d{{4}}')
+        for metric in example.METRICS:
+            (table,) = self.folder.rglob(f'{metric}/table.txt')
+            self.assertIn(table.read_text('utf-8'), output)
         again = self.run_main(example, **settings)
         self.assertEqual(*(o[o.index('\nvariant') :] for o in (output, again)))
 

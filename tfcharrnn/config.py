@@ -24,9 +24,9 @@ from tfcharrnn.fields import number, numbers, switch, text, whole, word
 from tfcharrnn.kinds import (
     CELLS,
     CURRICULA,
+    CURRICULA_HELP,
     CYCLES,
     HAVE_BETA_2,
-    LESSONS,
     LR_SCHEDULES,
     OPTIMIZERS,
     TRACKERS,
@@ -54,7 +54,7 @@ def _curriculum(name: str, value: Any) -> str:
     if not _is_code(value) and (not colon or kind not in CURRICULA):
         raise ValueError(
             f'`{name}` is {value!r}, but must be one of '
-            f'{", ".join([*CURRICULA.values(), LESSONS])}.'
+            f'{"; ".join(CURRICULA_HELP)}.'
         )
     return value
 
@@ -179,8 +179,10 @@ class BatchConfig(fields.Settings):
     curriculum: str | None = text(
         None,
         'Changes the batches in the course of training:\n'
-        + '\n'.join([*CURRICULA.values(), LESSONS])
-        + '\nWith --epochs, it sees as many characters as without.',
+        + '\n'.join(CURRICULA_HELP)
+        + '\nOf lines: vocabulary, random, and easiest or hardest by loss, '
+        'rarity or length. Of files: mix, bandit, teacher. With --epochs, it '
+        'sees as many characters as without.',
         check=_curriculum,
     )
     control: bool = switch(

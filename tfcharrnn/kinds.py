@@ -31,18 +31,19 @@ OPTIMIZERS = {
     'rmsprop': 'RMSprop',
     'sgd': 'SGD',
 }
-# How each kind of curriculum is written, in the words of the help.
-CURRICULA = {
-    'length': 'length:25@1000,50@3000,100 (rows grow)',
-    'easiest': 'easiest:rarity,competence=0.1@5000 (of lines)',
-    'hardest': 'hardest:length,competence=0.1@5000 (of lines)',
-    'random': 'random:competence=0.1@5000 (of lines)',
-    'vocabulary': 'vocabulary:20@1000,40@3000,all (of lines)',
-    'mix': 'mix:a.txt=linear:1:0.2:4000,b.txt=0.5 (of files)',
-    'bandit': 'bandit:prediction,a.txt,b.txt (of files)',
-    'teacher': 'teacher:online,a.txt,b.txt (of files)',
+# The kinds of curricula, and how they are written in the help and in errors.
+_WRITTEN = {
+    ('length', 'vocabulary'): 'length|vocabulary:25@1000,50@3000,100',
+    ('easiest', 'hardest', 'random'): (
+        'easiest|hardest|random:[loss,]competence=0.1@5000'
+    ),
+    ('mix',): 'mix:a.txt=linear:1:0.2:4000,b.txt=0.5',
+    ('bandit', 'teacher'): (
+        'bandit:prediction,a.txt,b.txt, teacher:online,...'
+    ),
 }
-LESSONS = 'lessons.py:function,name=value (a file of yours)'
+CURRICULA = tuple(kind for kinds in _WRITTEN for kind in kinds)
+CURRICULA_HELP = (*_WRITTEN.values(), 'lessons.py:function,name=value')
 HAVE_BETA_2 = 'adam', 'adamw', 'nadam'
 # Any other is a schedule of values.
 LR_SCHEDULES = 'constant', 'linear', 'cosine'

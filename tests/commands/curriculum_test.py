@@ -43,6 +43,10 @@ CODE = '--curriculum=lessons.py:words_lines_text,good=8.5'
 LINES = (
     'easiest:rarity,competence=0.1@10',
     'hardest:length,competence=0.1@10',
+    'random:competence=0.1@10',
+    # Stopped at 7: between two measurements, and right at one.
+    'easiest:loss,competence=0.2@12,every=5',
+    'hardest:loss,threshold=linear:3:2:9,every=7',
     'vocabulary:9@6,all',
 )
 FILES = (
@@ -143,7 +147,8 @@ class CurriculumTest(parameterized.TestCase):
         ('mix:a*.txt=1,b.txt=1', 1, r"no file 'a\*.txt'"),
         ('mix:b.txt=0,play.txt=1', 2, 'weight of 0'),
         ('easiest:length,competence=0.1@9', 2, 'give `lines`'),
-        ('words:a', 2, 'must be one of length:'),
+        ('easiest:loss,competence=0.1@9', 2, 'give `lines`'),
+        ('words:a', 2, r'must be one of length\|vocabulary:'),
     )
     def test_what_is_wrong_touches_nothing_of_a_run(self, text, status, words):
         self.copy_finished()

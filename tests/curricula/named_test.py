@@ -43,7 +43,7 @@ class NamedTest(tf.test.TestCase, parameterized.TestCase):
         ]
 
     def test_every_kind_is_there(self):
-        self.assertEqual([*named.KINDS], [*CURRICULA])
+        self.assertCountEqual(named.KINDS, CURRICULA)
 
     @parameterized.parameters(
         ('easiest:length,competence=0.1@50', 'ab'),
@@ -62,6 +62,23 @@ class NamedTest(tf.test.TestCase, parameterized.TestCase):
         self.assertCountEqual(
             [x.rstrip('\n') for x in texts if x], self.corpus.lines('train')
         )
+
+    def test_lines_come_in_the_order_of_their_loss(self):
+        drawn, plain = self.make(
+            'hardest:loss,competence=0.1@50,every=7', lines=True
+        )
+        self.assertIsInstance(drawn.dataset, curricula.SelfPaced)
+        self.assertEqual((drawn.steps, plain.steps), (50, None))
+        self.assertEqual(drawn.dataset.enter_every, 7)
+
+    def test_below_a_threshold_there_is_one_stage(self):
+        text = 'easiest:loss,threshold=exponential:1:4:50'
+        (drawn,) = self.make(text, lines=True)
+        self.assertIsInstance(drawn.dataset, curricula.SelfPaced)
+        self.assertEqual(drawn.dataset.enter_every, len(drawn.dataset))
+        (control,) = self.make(text, lines=True, control=True)
+        (plain,) = self.make(None, lines=True)
+        self.assertEqual(self.texts(control.dataset), self.texts(plain.dataset))
 
     def test_a_random_order_is_of_the_seed(self):
         text = 'random:competence=0.1@5000'
@@ -175,6 +192,31 @@ class NamedTest(tf.test.TestCase, parameterized.TestCase):
             'degree=0',
         ),
         ('random:length,competence=0.1@5', {'lines': True}, "'length', which"),
+        ('random:loss,competence=0.1@5', {'lines': True}, "'loss', which"),
+        ('easiest:loss,competence=0.1@5', {}, 'give `lines`'),
+        ('easiest:loss', {'lines': True}, 'does not say how fast'),
+        (
+            'easiest:loss,competence=0.1@5,every=0',
+            {'lines': True},
+            'every=0.* from 1 up',
+        ),
+        (
+            'easiest:rarity,competence=0.1@5,every=9',
+            {'lines': True},
+            "'every', which",
+        ),
+        (
+            'easiest:loss,competence=0.1@5,threshold=1',
+            {'lines': True},
+            'either by a `threshold` or',
+        ),
+        ('easiest:loss,threshold=low', {'lines': True}, 'threshold=low, which'),
+        ('easiest:loss,threshold=-1', {'lines': True}, 'from 0 up'),
+        (
+            'easiest:loss,competence=0.1@5',
+            {'lines': True, 'strategy': 'mirrored'},
+            'on one device only',
+        ),
         ('vocabulary:5@3', {'lines': True}, 'grows by'),
         ('vocabulary:5@3,4@2,all', {'lines': True}, 'grows by'),
         ('vocabulary:0@3,all', {'lines': True}, 'grows by'),

@@ -1,9 +1,10 @@
 import json
 import math
 
+import numpy as np
 from absl.testing import absltest, parameterized
 
-from tfcharrnn.training.record import Best, Place, Record, Waiting
+from tfcharrnn.training.record import Best, Measured, Place, Record, Waiting
 
 # What version 0.1 wrote beside 'windows', and what it means.
 NOT_TRAINED = {'position': 0, 'dataset': 0, 'num_read': 0, 'record': {}}
@@ -158,11 +159,22 @@ FULL = Record(
 
 
 class RecordTest(parameterized.TestCase):
-    @parameterized.parameters(Record(), FULL)
+    @parameterized.parameters(
+        Record(), FULL, Record(Place(measured=Measured.of(3, [1.5, math.inf])))
+    )
     def test_reads_what_it_wrote(self, record):
         document = json.loads(json.dumps(record.to_json()))
         self.assertEqual(Record.from_json(document), record)
         self.assertEqual(document['version'], 3)
+
+    def test_reads_what_was_written_before_lines_were_measured(self):
+        document = FULL.to_json()
+        del document['place']['measured']
+        self.assertEqual(Record.from_json(document), FULL)
+
+    def test_losses_are_kept_bit_for_bit(self):
+        losses = np.float32([0.1, 1e-30, 3.0, np.inf])
+        np.testing.assert_array_equal(Measured.of(1, losses).losses, losses)
 
     @parameterized.named_parameters((k, *v) for k, v in OLD.items())
     def test_reads_what_version_0_1_wrote(self, document, expected):

@@ -674,9 +674,9 @@ class InterruptTest(tf.test.TestCase):
 
         run = trained._loop.run
 
-        def interrupted(*arguments):
+        def interrupted(*arguments, **options):
             os.kill(os.getpid(), signal.SIGINT)
-            return run(*arguments)
+            return run(*arguments, **options)
 
         handler = signal.signal(signal.SIGINT, signal.default_int_handler)
         self.addCleanup(signal.signal, signal.SIGINT, handler)

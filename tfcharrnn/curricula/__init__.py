@@ -12,6 +12,7 @@ from tfcharrnn.curricula.pools import (
     rarity,
 )
 from tfcharrnn.curricula.scheduled_sampling import ScheduledSampling
+from tfcharrnn.curricula.self_pacing import SelfPaced
 from tfcharrnn.curricula.stages import (
     Stage,
     count_chars,
@@ -29,6 +30,7 @@ __all__ = [
     'Mixture',
     'Policy',
     'ScheduledSampling',
+    'SelfPaced',
     'Stage',
     'Teacher',
     'bandit',

@@ -1,24 +1,26 @@
 """Named curricula: what the setting `curriculum` may say, and what it makes.
 
     length:25@1000,50@3000,100          rows grow: 25 characters up to step 1000
+    vocabulary:20@1000,40@3000,all      lines of the 20 most frequent characters
     easiest:rarity,competence=0.1@5000  lines: the easiest tenth at first, all
                                         from step 5000 on
     hardest:..., random:competence=...  other orders, at the same pace
-    vocabulary:20@1000,40@3000,all      lines of the 20 most frequent characters
+    easiest:loss,threshold=exponential:1:4:5000     lines that the model itself
+                                        predicts well, then others, too
     mix:a.txt=linear:1:0.2:4000,b.txt=0.5   files, by weights
     bandit:prediction,a.txt,b.txt       files, as a bandit finds best
     teacher:online,a.txt,b.txt          files, where the accuracy changes most
     lessons.py:function,name=value      stages that a function makes
 
-The difficulty of a line is its `length` or its `rarity`. With `control`, the
-same data comes without the order.
+The difficulty of a line is its `length`, its `rarity`, or its `loss` under the
+model itself, which is measured again at the multiples of `every` steps (a pass
+if it is not given). With `control`, the same data comes without the order.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 import pathlib
 from collections.abc import Callable
 
@@ -32,7 +34,7 @@ from tfcharrnn.curricula import (
     lengths,
     lessons,
     mixtures,
-    pools,
+    orders,
     teachers,
 )
 from tfcharrnn.curricula.adaptive import GAINS
@@ -75,7 +77,7 @@ def make(config: RunConfig, corpus: Corpus) -> list[Stage]:
         ValueError: If a file of lessons is wrong; see `lessons.stages`.
     """
     if config.curriculum is None:
-        return [Stage(_batches(config, corpus))]
+        return [Stage(data.batches_from_config(config, corpus))]
     if config.runs_code:
         stages = _lessons(config, corpus)
     else:
@@ -148,71 +150,6 @@ def growing_length(
     return lengths.growing_length(
         corpus.train, config.batch_size, sizes, boundaries=boundaries
     )
-
-
-def ordered_lines(
-    expression: Expression, config: RunConfig, corpus: Corpus
-) -> list[Stage]:
-    """Draws from a growing share: easiest:rarity,competence=0.1@5000."""
-    lines = _lines(expression, corpus)
-    expression.only(
-        *('competence', 'degree'), num_words=int(expression.kind != 'random')
-    )
-    pace = expression.at('competence')
-    if pace is None:
-        raise SettingError(
-            f'`curriculum` is {config.curriculum!r}, which does not say how '
-            'fast: add the share at the start and the step from which it is '
-            'all, as in competence=0.1@5000.'
-        )
-    degree = expression.number('degree', 2.0, high=math.inf)
-    try:
-        share = pools.competence(*pace, degree)
-    except ValueError as error:
-        raise SettingError(f'In `curriculum`: {error}') from None
-    drawn = pools.easiest_first(
-        lines,
-        corpus.vocabulary,
-        config.batch_size,
-        share=share,
-        difficulty=_difficulty(expression, lines, config.seed),
-        seed=config.seed,
-    )
-    return [Stage(drawn, pace[1]), Stage(_batches(config, corpus))]
-
-
-def growing_vocabulary(
-    expression: Expression, config: RunConfig, corpus: Corpus
-) -> list[Stage]:
-    """Lets the vocabulary grow: vocabulary:20@1000,40@3000,all."""
-    lines = _lines(expression, corpus)
-    expression.only()
-    *begun, last = expression.words
-    pairs = [item.partition('@')[::2] for item in begun]
-    everything = len(corpus.vocabulary)
-    try:
-        sizes = [int(size) for size, _ in pairs]
-        if last != 'all':
-            sizes.append(int(last))
-        if sizes != sorted(sizes) or min(sizes, default=1) < 1:
-            raise ValueError
-        if last == 'all':  # It may be fewer than the sizes before it.
-            sizes.append(everything)
-        boundaries = [int(step) for _, step in pairs]
-        size = schedules.stepwise(sizes, boundaries)
-    except ValueError:
-        raise SettingError(
-            f'`curriculum` is {config.curriculum!r}, but a vocabulary grows by '
-            'sizes and steps that rise, as in vocabulary:20@1000,40@3000,all.'
-        ) from None
-    if config.control and last != 'all':  # There is no stage without it.
-        size = schedules.constant(float(sizes[-1]))
-    drawn = pools.growing_vocabulary(
-        lines, corpus.vocabulary, config.batch_size, size=size, seed=config.seed
-    )
-    if last != 'all' or not boundaries:
-        return [Stage(drawn)]
-    return [Stage(drawn, boundaries[-1]), Stage(_batches(config, corpus))]
 
 
 def mix(
@@ -307,11 +244,7 @@ def teacher(
 
 def _chosen(config, corpus, choose):
     """Returns a stage in which a policy chooses, or all come alike."""
-    if config.strategy != 'none':
-        raise SettingError(
-            '`curriculum` teaches itself, which it can on one device only: '
-            'leave `strategy` out.'
-        )
+    orders.check_one_device(config)
     batches = [_file_batches(name, config, corpus) for name in _files(config)]
     if config.control:
         alike = [1.0] * len(batches)
@@ -334,49 +267,6 @@ def _lessons(config, corpus):
         values=expression.values,
         settings={name: getattr(config, name) for name in settings},
     )
-
-
-def _batches(config, corpus):
-    """Returns the batches of a run without a curriculum."""
-    return data.training_batches(
-        corpus,
-        batch_size=config.batch_size,
-        seq_length=config.seq_length,
-        shuffle=config.shuffle,
-        shift=config.shift,
-        seed=config.seed,
-    )
-
-
-def _lines(expression, corpus):
-    if not corpus.has_lines:
-        raise SettingError(
-            f'`curriculum` is {expression.kind}:, which chooses among lines, '
-            'but the text is in one piece: give `lines` or `csv_column`.'
-        )
-    return corpus.lines('train')
-
-
-def _difficulty(expression, lines, seed):
-    """Returns what ranks lines, the first ones first."""
-    if expression.kind == 'random':
-        return lambda line: _number(f'{seed}\n{line}')
-    (word,) = expression.words or ('nothing',)
-    if word not in ('length', 'rarity'):
-        raise SettingError(
-            f'`curriculum` has the difficulty {word!r}, but it must be length '
-            'or rarity.'
-        )
-    measure = len if word == 'length' else pools.rarity(lines)
-    if expression.kind == 'easiest':
-        return measure
-    return lambda line: -measure(line)
-
-
-def _number(text):
-    """Returns a number that is a function of the text, and looks random."""
-    digest = hashlib.sha256(text.encode('utf-8', 'surrogatepass')).digest()
-    return float(int.from_bytes(digest[:6], 'big'))
 
 
 def _files(config):
@@ -408,10 +298,10 @@ def _corpus(name, config, vocabulary=None):
 
 def _file_batches(name: str, config: RunConfig, corpus: Corpus) -> Batches:
     if name == config.corpus:
-        return _batches(config, corpus)
+        return data.batches_from_config(config, corpus)
     source = _corpus(name, config, corpus.vocabulary)
     try:
-        return _batches(config, source)
+        return data.batches_from_config(config, source)
     except ValueError as error:
         raise ValueError(f"In '{name}': {error}") from None
 
@@ -436,10 +326,10 @@ def _weight(name: str, text: str) -> Schedule:
 # By the names in `kinds.CURRICULA`.
 KINDS: dict[str, Callable[[Expression, RunConfig, Corpus], list[Stage]]] = {
     'length': growing_length,
-    'easiest': ordered_lines,
-    'hardest': ordered_lines,
-    'random': ordered_lines,
-    'vocabulary': growing_vocabulary,
+    'easiest': orders.ordered_lines,
+    'hardest': orders.ordered_lines,
+    'random': orders.ordered_lines,
+    'vocabulary': orders.growing_vocabulary,
     'mix': mix,
     'bandit': bandit,
     'teacher': teacher,

@@ -200,6 +200,30 @@ def growing_vocabulary(
     return _from_pool(ordered, vocabulary, batch_size, pool, seed)
 
 
+def draw(
+    position: tf.Tensor, size: tf.Tensor, batch_size: int, *, seed: int
+) -> tf.Tensor:
+    """Draws the lines of a batch from the first ones, with replacement.
+
+    Args:
+        position: The number of the batch.
+        size: How many lines there are to draw from, int64.
+        batch_size: How many to draw (B).
+        seed: Seed of the draws.
+
+    Returns:
+        Numbers of lines, [B] int64: a function of seed, position and size.
+    """
+    return tf.random.stateless_uniform(
+        [batch_size],
+        tf.stack([seed, position]),
+        minval=0,
+        maxval=size,
+        dtype=tf.int64,
+        alg='philox',
+    )
+
+
 def _from_pool(lines, vocabulary, batch_size, pool, seed):
     """Draws from the first `pool(position)` lines, or the first at least."""
 
@@ -207,9 +231,6 @@ def _from_pool(lines, vocabulary, batch_size, pool, seed):
         size = tf.clip_by_value(
             tf.cast(pool(position), tf.int64), 1, len(lines)
         )
-        seeds = tf.stack([seed, position])
-        return tf.random.stateless_uniform(
-            [batch_size], seeds, 0, size, tf.int64, alg='philox'
-        )
+        return draw(position, size, batch_size, seed=seed)
 
     return chosen_lines(lines, vocabulary, batch_size, choose=choose)

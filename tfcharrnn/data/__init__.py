@@ -4,6 +4,7 @@ from tfcharrnn.data.batches import Batch, Batches
 from tfcharrnn.data.chunks import windows
 from tfcharrnn.data.corpus_batches import (
     WARMUP,
+    batches_from_config,
     evaluation_batches,
     evaluation_streams,
     training_batches,
@@ -20,6 +21,7 @@ __all__ = [
     'Continuable',
     'Dataset',
     'Streams',
+    'batches_from_config',
     'chosen_lines',
     'evaluation_batches',
     'evaluation_streams',

@@ -3,6 +3,7 @@
 import numpy as np
 
 from tfcharrnn.checks import choice, whole_number
+from tfcharrnn.config import RunConfig
 from tfcharrnn.data.batches import Batches
 from tfcharrnn.data.line_batches import lines
 from tfcharrnn.data.streams import sequences
@@ -13,6 +14,34 @@ from tfcharrnn.text.splitting import PARTS
 WARMUP = 256
 
 _MAX_STRIPS = 32
+
+
+def batches_from_config(config: RunConfig, corpus: Corpus) -> Batches:
+    """Makes the batches that a run without a curriculum trains on.
+
+        >>> corpus = tfcharrnn.Corpus.from_text('to be or not to be')
+        >>> config = tfcharrnn.RunConfig(batch_size=2, seq_length=4)
+        >>> len(batches_from_config(config, corpus))
+        2
+
+    Args:
+        config: The settings.
+        corpus: The text, of which the training part is taken.
+
+    Returns:
+        As `training_batches`.
+
+    Raises:
+        ValueError: As `training_batches` does.
+    """
+    return training_batches(
+        corpus,
+        batch_size=config.batch_size,
+        seq_length=config.seq_length,
+        shuffle=config.shuffle,
+        shift=config.shift,
+        seed=config.seed,
+    )
 
 
 def training_batches(

@@ -85,11 +85,18 @@ class Adaptive(Dataset, Protocol):
         enter(trainer)                     before its batches are read
         train_step(trainer, batch, state)  makes each step, and looks at it
 
-    `curricula.bandit` makes one.
+    One that changes at the multiples of some steps, by weights of that step,
+    has them as an attribute `enter_every`: it is entered again there, and its
+    batches are then read anew. `curricula.bandit` and `curricula.SelfPaced`
+    make such data.
     """
 
     def enter(self, trainer: Any) -> None:
-        """Goes on from what the record of the trainer says."""
+        """Goes on from what the record of the trainer says.
+
+        Called twice at one step, it does the same as once: a run may be killed
+        in between.
+        """
         ...
 
     def train_step(self, trainer: Any, batch: Any, state: Any) -> Any:

@@ -68,7 +68,12 @@ class Loop:
         return math.ceil(min(size, *until))
 
     def run(
-        self, iterator: Any, carried: Carried, num_steps: int
+        self,
+        iterator: Any,
+        carried: Carried,
+        num_steps: int,
+        *,
+        spent: float = 0.0,
     ) -> list[Pairs]:
         """Makes steps, up to one that is not finite.
 
@@ -77,6 +82,7 @@ class Loop:
             carried: The state before them, and then that after the last
                 finite step.
             num_steps: How many steps to make.
+            spent: Seconds that were spent to prepare for them.
 
         Returns:
             The pairs of each step, the 'seconds' that it took among them.
@@ -93,7 +99,7 @@ class Loop:
         else:  # The first call has traced and compiled, and tells nothing.
             self._fitting_steps = 1
         for pairs in all_pairs:
-            pairs['seconds'] = (seconds, 1.0)
+            pairs['seconds'] = (seconds + spent / len(all_pairs), 1.0)
         return all_pairs
 
     @tf.function(autograph=False)

@@ -35,10 +35,27 @@ def cross_entropy(
     Returns:
         The total in nats and the number of characters, float32 scalars.
     """
-    # So a masked logit that is NaN has the gradient 0, too.
-    logits = tf.where(tf.expand_dims(mask, -1), logits, 0.0)
-    nats = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
-    return _masked_sum(nats, mask)
+    return _masked_sum(_nats(logits, targets, mask), mask)
+
+
+def by_row(logits: tf.Tensor, targets: tf.Tensor, mask: tf.Tensor) -> Sum:
+    """Does the same as `cross_entropy`, for each row.
+
+        >>> zeros, targets = tf.zeros([2, 2, 65]), tf.constant([[5, 7], [0, 0]])
+        >>> mask = tf.constant([[True, True], [True, False]])
+        >>> totals, counts = by_row(zeros, targets, mask)
+        >>> counts.numpy().tolist(), f'{totals[1]:.3f}'
+        ([2.0, 1.0], '4.174')
+
+    Args:
+        logits: [B, T, V] float32.
+        targets: [B, T] integers below V.
+        mask: [B, T] booleans; False excludes a target.
+
+    Returns:
+        The totals in nats and the numbers of characters, [B] float32.
+    """
+    return _masked_sum(_nats(logits, targets, mask), mask, axis=-1)
 
 
 def soft_cross_entropy(
@@ -87,11 +104,17 @@ def accuracy(logits: tf.Tensor, targets: tf.Tensor, mask: tf.Tensor) -> Sum:
     return _masked_sum(predictions == targets, mask)
 
 
-def _masked_sum(values: tf.Tensor, mask: tf.Tensor) -> Sum:
+def _nats(logits, targets, mask):
+    # So a masked logit that is NaN has the gradient 0, too.
+    logits = tf.where(tf.expand_dims(mask, -1), logits, 0.0)
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+
+
+def _masked_sum(values, mask, axis=None) -> Sum:
     # Selected, not multiplied: 0 times infinity would be NaN.
     values = tf.cast(values, tf.float32)
-    total = tf.reduce_sum(tf.where(mask, values, 0.0))
-    return total, tf.reduce_sum(tf.cast(mask, tf.float32))
+    total = tf.reduce_sum(tf.where(mask, values, 0.0), axis)
+    return total, tf.reduce_sum(tf.cast(mask, tf.float32), axis)
 
 
 def of_next_character(

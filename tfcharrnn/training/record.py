@@ -14,9 +14,13 @@ Each part has one owner, and only the owner changes it:
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import math
 from typing import Any
+
+import numpy as np
+from numpy import typing as npt
 
 _VERSION = 3
 # The prefix of early stopping in version 0.1, followed by the metric.
@@ -49,6 +53,34 @@ class Choices:
 
 
 @dataclasses.dataclass
+class Measured:
+    """The losses of all lines under the weights of a step.
+
+    >>> Measured.of(7, [0.5, 1.5]).losses.tolist()
+    [0.5, 1.5]
+
+    Attributes:
+        step: The step.
+        values: The losses: base64 of float32, little-endian, which is shorter
+            than decimal numbers, and exact.
+    """
+
+    step: int
+    values: str
+
+    @classmethod
+    def of(cls, step: int, losses: npt.ArrayLike) -> Measured:
+        """Keeps losses [N] of a step."""
+        values = np.asarray(losses, '<f4').tobytes()
+        return cls(step, base64.b64encode(values).decode('ascii'))
+
+    @property
+    def losses(self) -> np.ndarray:
+        """The losses, [N] float32."""
+        return np.frombuffer(base64.b64decode(self.values), '<f4')
+
+
+@dataclasses.dataclass
 class Place:
     """The dataset that a run is on, and the position in it.
 
@@ -64,6 +96,7 @@ class Place:
             checkpoint is saved first.
         ended: Whether `until` has ended the stage.
         choices: What a dataset knows that chooses its sources.
+        measured: What a dataset knows that orders lines by their loss.
     """
 
     stage: int = 0
@@ -74,6 +107,7 @@ class Place:
     metrics: dict[str, float] | None = None
     ended: bool = False
     choices: Choices | None = None
+    measured: Measured | None = None
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Place:
@@ -81,6 +115,8 @@ class Place:
         place = cls(**document)
         if place.choices is not None:
             place.choices = Choices(**document['choices'])
+        if place.measured is not None:
+            place.measured = Measured(**document['measured'])
         return place
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -177,10 +178,13 @@ class Trainer:
     def _train(self, dataset, steps, callbacks, until):
         calls = [(getattr(c, 'call_every', None), c) for c in callbacks]
         periods = {period for period, _ in calls}
+        again = getattr(dataset, 'enter_every', None)
         self.stop_training = False
         iterator, whole = None, Sums()
         while self.step < steps and not self.stop_training:
-            if iterator is None:
+            entering = 0.0
+            if iterator is None or (again and self.step % again == 0):
+                begun = time.perf_counter()
                 self._enter(dataset)
                 # Another period would lack the steps that are made now.
                 self.windows.keep(periods)
@@ -188,9 +192,14 @@ class Trainer:
                 iterator = self.replicas.iterate(
                     dataset, place.position, place.num_read
                 )
-            size = self._loop.size(self.step, steps, filter(None, periods))
+                entering = time.perf_counter() - begun
+            size = self._loop.size(
+                self.step, steps, filter(None, (*periods, again))
+            )
             with signals.deferred():  # The record then fits the weights.
-                pairs = self._loop.run(iterator, self._carried, size)
+                pairs = self._loop.run(
+                    iterator, self._carried, size, spent=entering
+                )
                 error = loop.not_finite(pairs[-1], self.step)
                 made = pairs[:-1] if error else pairs
                 self.record.place.position += len(made)
@@ -222,7 +231,8 @@ class Trainer:
             )
         if not num_read:
             self._carried.reset()
-        place.position, place.num_read, place.choices = 0, num_read, None
+        place.position, place.num_read = 0, num_read
+        place.choices = place.measured = None
         self.dataset = dataset
 
     def evaluate(self, dataset: Dataset) -> Metrics:
