@@ -179,6 +179,7 @@ class Trainer:
         calls = [(getattr(c, 'call_every', None), c) for c in callbacks]
         periods = {period for period, _ in calls}
         again = getattr(dataset, 'enter_every', None)
+        stops = [*filter(None, (*periods, again))]
         self.stop_training = False
         iterator, whole = None, Sums()
         while self.step < steps and not self.stop_training:
@@ -193,9 +194,7 @@ class Trainer:
                     dataset, place.position, place.num_read
                 )
                 entering = time.perf_counter() - begun
-            size = self._loop.size(
-                self.step, steps, filter(None, (*periods, again))
-            )
+            size = self._loop.size(self.step, steps, stops)
             with signals.deferred():  # The record then fits the weights.
                 pairs = self._loop.run(
                     iterator, self._carried, size, spent=entering
@@ -205,7 +204,7 @@ class Trainer:
                 self.record.place.position += len(made)
                 whole.add_all(made)
                 due = made and self.windows.add(made, periods, self.step)
-            self._call(calls, due)
+            _call(self, calls, due)
             if error:
                 raise error
             if until is not None and until():
@@ -376,12 +375,13 @@ class Trainer:
         self._carried.enter(dataset)
         self.dataset = dataset
 
-    def _call(self, calls, due):
-        """Calls those that are due, with the metrics of their period."""
-        metrics = {p: _means(sums, self.optimizer) for p, sums in due}
-        for period, callback in calls:
-            if period in metrics:
-                callback(self, metrics[period])
+
+def _call(trainer, calls, due):
+    """Calls those that are due, with the metrics of their period."""
+    metrics = {p: _means(sums, trainer.optimizer) for p, sums in due}
+    for period, callback in calls:
+        if period in metrics:
+            callback(trainer, metrics[period])
 
 
 def _means(sums, optimizer):
