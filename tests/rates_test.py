@@ -15,6 +15,7 @@ class DropoutTest(parameterized.TestCase):
             {'rows': 0.1, 'weights': 0.2, 'locked': True},
         ),
         ({'embedding': 0.2}, {'embedding': 0.2}),
+        ('inputs:0.1,state:0.2', {'inputs': 0.1, 'state': 0.2}),
     )
     def test_made_of_what_users_write(self, given, expected):
         dropout = Dropout.of(given)

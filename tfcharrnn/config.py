@@ -223,7 +223,8 @@ class ModelConfig(fields.Settings):
     dropout: str = text(
         '0',
         "Dropout rate of each layer's outputs; or rates by location (rows of "
-        'the embedding, embedding, layers, output, weights), such as '
+        'the embedding, inputs, embedding, layers, output, weights, state), '
+        'such as '
         'output:0.5,embedding:0.15,locked.',
         check=_dropout,
     )

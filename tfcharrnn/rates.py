@@ -11,13 +11,15 @@ from tfcharrnn import checks
 class Dropout:
     """Dropout rates, by location.
 
-        ids -> embedding -> cell -> ... -> cell -> dense -> logits
-             |           |       |              |
-           rows     embedding  layers         output
+                              state
+                              |   ^
+        ids -> embedding ->   cell   -> ... -> cell -> dense -> logits
+         |   |           |           |              |
+      inputs rows    embedding     layers         output
 
         >>> Dropout(embedding=0.1, output=0.4)
-        Dropout(rows=0.0, embedding=0.1, layers=0.0, output=0.4, weights=0.0, \
-locked=False)
+        Dropout(rows=0.0, inputs=0.0, embedding=0.1, layers=0.0, output=0.4, \
+weights=0.0, state=0.0, locked=False)
         >>> Dropout.of(0.3) == Dropout(layers=0.3, output=0.3)
         True
         >>> Dropout.of('output:0.5,embedding:0.15,locked').locked
@@ -26,6 +28,10 @@ locked=False)
     Attributes:
         rows: Rate of whole characters: a dropped one is zero wherever it
             stands in the batch (arXiv 1512.05287). It costs nothing.
+        inputs: Rate of single inputs: the vector of the character at one
+            position of one row is zero (word dropout, Iyyer et al., ACL 2015;
+            blank noising, arXiv 1703.02573). The others are not scaled up: each
+            is what it will be in generation. It costs nothing.
         embedding: Rate of the elements of the embedded inputs. The first layer
             can then no longer look its products up in a table, which makes a
             step about a sixth slower.
@@ -34,16 +40,22 @@ locked=False)
         output: Rate of the elements of the last layer's outputs.
         weights: Rate of the recurrent weights, the same ones at all positions
             of the batch (DropConnect; arXiv 1708.02182).
+        state: Rate of the elements of the state that the recurrent weights
+            multiply, the same ones at all positions of a row (arXiv
+            1512.05287). What a gate carries on is never dropped, so nothing is
+            forgotten (arXiv 1603.05118).
         locked: Whether `embedding`, `layers` and `output` drop the same
             elements at all positions of a row (variational dropout, arXiv
             1512.05287), instead of others at each position.
     """
 
     rows: float = 0.0
+    inputs: float = 0.0
     embedding: float = 0.0
     layers: float = 0.0
     output: float = 0.0
     weights: float = 0.0
+    state: float = 0.0
     locked: bool = False
 
     def __post_init__(self):
@@ -93,7 +105,9 @@ locked=False)
         return any(getattr(self, name) for name in _RATES)
 
 
-_RATES = ('rows', 'embedding', 'layers', 'output', 'weights')
+_RATES = (
+    *('rows', 'inputs', 'embedding', 'layers', 'output', 'weights', 'state'),
+)
 
 
 def _check(name, rate):

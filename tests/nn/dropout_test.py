@@ -15,7 +15,7 @@ from small_models import (
 )
 
 import tfcharrnn
-from tfcharrnn.nn import cells, chains, dropout, gates
+from tfcharrnn.nn import cells, chains, char_rnn, dropout, gates
 from tfcharrnn.nn.dropout import Noise
 
 UNITS, TIME, ROWS = 30, 20, 40
@@ -74,7 +74,7 @@ class ShareTest(tf.test.TestCase, parameterized.TestCase):
         self.assertAllEqual(x, dropout.drop(columns(), expected, [1, 2]))
 
     @parameterized.parameters(
-        'rows', 'embedding', 'layers', 'output', 'weights'
+        *('rows', 'inputs', 'embedding', 'layers', 'output', 'weights', 'state')
     )
     def test_reaches_each_location(self, location):
         model = build(num_layers=2, dropout={location: 0.5})
@@ -178,6 +178,115 @@ class WeightsTest(tf.test.TestCase, parameterized.TestCase):
         gradient = tape.gradient(logits, kernel).numpy()
         zero = (gradient == 0.0).mean()
         self.assertBetween(zero, 0.3, 0.7)
+
+
+class InputsTest(tf.test.TestCase, parameterized.TestCase):
+    def test_a_share_of_the_positions_is_blank_each_by_itself(self):
+        ids = tf.zeros([200, 100], tf.int32)
+        ids = dropout.drop_inputs(ids, 0.3, Noise([1, 2]), blank=1).numpy()
+        deviation = math.sqrt(0.3 * 0.7 / ids.size)
+        self.assertAllClose(ids.mean(), 0.3, atol=4 * deviation)
+        for axis in (0, 1):
+            both = ids * np.roll(ids, 1, axis)
+            self.assertAllClose(both.mean(), 0.09, atol=0.01)
+
+    @parameterized.product(
+        cell=CELLS, embedding_dim=(8, None), vocab_size=(VOCAB, 1100)
+    )
+    def test_a_blank_is_a_zero_vector_and_the_others_stay(
+        self, cell, embedding_dim, vocab_size
+    ):
+        sizes = {'vocab_size': vocab_size, 'embedding_dim': embedding_dim}
+        model = build(cell=cell, dropout={'inputs': 0.4}, **sizes)
+        ids = random_ids(4)
+
+        def drop_every_third(ids, rate, noise, *, blank):
+            third = tf.range(tf.shape(ids)[1]) % 3 == 0
+            return tf.where(third, blank, ids)
+
+        with mock.patch.object(char_rnn, 'drop_inputs', drop_every_third):
+            logits, state = model(
+                ids, model.initial_state(4), training=Noise([1, 2])
+            )
+        x = cells.embed(ids, model.embedding, vocab_size)
+        x *= tf.cast(tf.range(ids.shape[1]) % 3 != 0, tf.float32)[:, None]
+        outputs, expected = model.cells[0].unroll(
+            x, model.cells[0].initial_state(4)
+        )
+        tf.nest.map_structure(self.assertAllClose, state[0], expected)
+        self.assertAllClose(logits, outputs @ model.kernel + model.bias)
+
+    def test_a_gradient_reaches_what_is_not_blank(self):
+        model = tfcharrnn.CharRNN(5, 4, 8, dropout={'inputs': 0.5})
+        ids = tf.constant([[0, 1], [2, 3]])
+        with tf.GradientTape() as tape:
+            logits, _ = model(
+                ids, model.initial_state(2), training=Noise([1, 2])
+            )
+        gradient = tape.gradient(logits, model.embedding)
+        chosen = [
+            dropout.drop_inputs(ids[i : i + 1], 0.5, noise, blank=5).numpy()
+            for i, noise in enumerate(
+                noise.fold_in(-1)
+                for noise in Noise([1, 2]).split(3)[2].split(2)
+            )
+        ]
+        seen = [i for i in range(5) if np.any(gradient[i] != 0.0)]
+        self.assertEqual(seen, sorted({*np.ravel(chosen)} - {5}))
+        self.assertNotEmpty(seen)
+
+
+class StateTest(tf.test.TestCase, parameterized.TestCase):
+    def drop(self, *cells, rate=0.4, batch_size=40):
+        return dropout.drop_states(
+            cells, rate, Noise([1, 2]), batch_size=batch_size
+        )
+
+    def test_a_share_of_the_mask_is_zero_and_the_mean_stays(self):
+        (dropped,) = self.drop(gates.GRU(3, 50))
+        mask = dropped.state_mask.numpy()
+        self.assertEqual(mask.shape, (40, 50))
+        deviation = math.sqrt(0.4 / 0.6 / mask.size)
+        self.assertAllClose(mask.mean(), 1.0, atol=4 * deviation)
+        self.assertAllClose(mask.max(), 1 / 0.6, rtol=1e-4)
+        self.assertEqual({*mask.ravel()}, {0.0, mask.max()})
+
+    def test_rows_and_cells_differ(self):
+        cell = gates.GRU(3, 50)
+        first, second = (cell.state_mask for cell in self.drop(cell, cell))
+        self.assertNotAllEqual(first, second)
+        self.assertNotAllEqual(first[0], first[1])
+        self.assertIsNone(cell.state_mask)
+
+    def test_a_rate_of_zero_gives_the_cells_themselves(self):
+        cell = gates.GRU(3, 4)
+        (same,) = self.drop(cell, rate=0.0)
+        self.assertIs(same, cell)
+
+    def test_a_cell_that_cannot_is_an_error_that_names_it(self):
+        with self.assertRaisesRegex(ValueError, 'MinGRU.*state_mask'):
+            tfcharrnn.CharRNN(5, 4, 8, cell='mingru', dropout='state:0.1')
+
+    @parameterized.parameters('gru', 'lstm', 'vanilla')
+    def test_what_is_dropped_is_not_seen_at_any_position(self, name):
+        model = build(cell=name)
+        (cell,) = model.cells
+        cell = cells.replace(cell, state_mask=tf.eye(16)[:1])  # Sees unit 0.
+        inputs = tf.random.normal([1, TIME, 8])
+        outputs, _ = cell.unroll(inputs, cell.initial_state(1))
+        others = tf.zeros([15, cell.recurrent_kernel.shape[1]])
+        kernel = tf.concat([cell.recurrent_kernel[:1], others], 0)
+        blind = cells.replace(model.cells[0], recurrent_kernel=kernel)
+        expected, _ = blind.unroll(inputs, cell.initial_state(1))
+        self.assertAllClose(outputs, expected)
+
+    def test_nothing_is_forgotten(self):
+        cell = gates.LSTM(3, 4)
+        cell.bias.assign(tf.repeat([-50.0, 50.0, 0.0, 0.0], 4))
+        cell = cells.replace(cell, state_mask=tf.zeros([1, 4]))
+        start = tf.ones([1, 4]), tf.constant([[1.0, 2.0, 3.0, 4.0]])
+        _, (_, c) = cell.unroll(tf.ones([1, TIME, 3]), start)
+        self.assertAllClose(c, start[1])
 
 
 class PenaltyTest(tf.test.TestCase, parameterized.TestCase):
@@ -351,7 +460,9 @@ class LocationsTest(tf.test.TestCase, parameterized.TestCase):
         dropped = tf.reduce_all(tf.abs(logits - nothing) < 1e-6, [1, 2])
         self.assertBetween(np.mean(dropped), 0.25, 0.75)
 
-    @parameterized.parameters('embedding', 'layers', 'output', 'rows')
+    @parameterized.parameters(
+        *('rows', 'inputs', 'embedding', 'layers', 'output', 'weights', 'state')
+    )
     def test_each_kind_drops_in_training_and_nothing_else(self, name):
         model = tfcharrnn.CharRNN(9, 8, 16, 2, dropout={name: 0.5})
         ids = tf.range(9)[None]

@@ -119,6 +119,11 @@ def plain(layer):
     return twin
 
 
+def with_masks(layers, masks):
+    pairs = zip(layers, masks, strict=True)
+    return [cells.replace(cell, state_mask=mask) for cell, mask in pairs]
+
+
 def problem(layers, inputs, seq_length=None, batch_size=None):
     """The types and shapes of what `solve` is given."""
     rows = [batch_size, seq_length]
@@ -287,6 +292,23 @@ class GatesTest(tf.test.TestCase, parameterized.TestCase):
         with mock.patch.object(recurrence, '_SUMMED_ROWS', 7):
             blocks = solve(layers, given)
         tf.nest.map_structure(self.assertAllEqual, blocks, whole)
+
+    @parameterized.product(
+        cell=(gates.GRU, gates.LSTM), dtype=list(BOUNDS), margin=(0, 8)
+    )
+    def test_a_mask_of_the_state_equals_the_plain_loop(
+        self, cell, dtype, margin
+    ):
+        layers = stack(cell, 2, 'embedded')
+        given = random_tensors(problem(layers, 'embedded', 5, 3))
+        masks = [3.0 * tf.random.uniform([3, UNITS]) for _ in layers]
+        expected = solve(with_masks(map(plain, layers), masks), given)
+        set_compute_dtype(layers, dtype)
+        masked = with_masks(layers, masks)
+        with mock.patch.object(recurrence, '_margin', lambda *_: margin):
+            self.assert_equal(solve(masked, given), expected, dtype)
+        with mock.patch.object(cudnn, 'on_gpu', lambda _: True):
+            self.assert_equal(solve(masked, given), expected, dtype)
 
     @parameterized.parameters(*CELLS)
     def test_gradient_may_be_taken_twice(self, cell):

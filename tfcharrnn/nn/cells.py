@@ -174,11 +174,15 @@ class RNNCell(tf.Module):
 _Cell = TypeVar('_Cell', bound=RNNCell)
 
 
-def replace(cell: _Cell, *, recurrent_kernel: tf.Tensor) -> _Cell:
-    """Returns a copy of a cell, with other recurrent weights.
+def replace(
+    cell: _Cell,
+    *,
+    recurrent_kernel: tf.Tensor | None = None,
+    state_mask: tf.Tensor | None = None,
+) -> _Cell:
+    """Returns a copy of a cell, with other recurrent weights or a mask.
 
-    The given cell stays as it is. Both share all other weights, so gradients
-    reach them through either one.
+    The given cell stays as it is. Gradients reach the weights of both.
 
         >>> cell = GRU(input_size=3, units=4)
         >>> twin = replace(cell, recurrent_kernel=tf.zeros([4, 12]))
@@ -186,14 +190,23 @@ def replace(cell: _Cell, *, recurrent_kernel: tf.Tensor) -> _Cell:
         True
 
     Args:
-        cell: Any cell with a `recurrent_kernel`.
-        recurrent_kernel: A tensor of the same shape.
+        cell: Any cell with what is replaced.
+        recurrent_kernel: A tensor of the same shape; None: the cell's own.
+        state_mask: [B, U], multiplies what they multiply; None likewise.
     """
     twin = copy.copy(cell)
     # `tf.Module` notes what is assigned for checkpoints, in a dict that the
     # copy shares with the cell.
-    object.__setattr__(twin, 'recurrent_kernel', recurrent_kernel)
+    if recurrent_kernel is not None:
+        object.__setattr__(twin, 'recurrent_kernel', recurrent_kernel)
+    if state_mask is not None:
+        object.__setattr__(twin, 'state_mask', state_mask)
     return twin
+
+
+def masked(state: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    """Returns what a cell's recurrent weights multiply."""
+    return state if mask is None else state * mask
 
 
 def embed(ids: tf.Tensor, embedding: tf.Tensor | None, depth: int) -> tf.Tensor:
@@ -219,6 +232,8 @@ class VanillaRNN(RNNCell):
     Reference: Elman, "Finding Structure in Time", Cognitive Science 14, 1990.
     """
 
+    state_mask: tf.Tensor | None = None
+
     def __init__(self, input_size: int, units: int):
         """Makes the weights, new and random; see the class."""
         super().__init__(input_size, units)
@@ -235,7 +250,9 @@ class VanillaRNN(RNNCell):
         """Makes one step: inputs [B, I] and state [B, U] to both [B, U]."""
         state = tf.tanh(
             self._product(inputs, self.kernel)
-            + self._product(state, self.recurrent_kernel)
+            + self._product(
+                masked(state, self.state_mask), self.recurrent_kernel
+            )
             + self.bias
         )
         return state, state
@@ -260,6 +277,8 @@ class GRU(RNNCell):
     Reference: Cho et al., arXiv 1406.1078.
     """
 
+    state_mask: tf.Tensor | None = None
+
     def __init__(self, input_size: int, units: int):
         """Makes the weights, new and random; see the class."""
         super().__init__(input_size, units)
@@ -282,7 +301,8 @@ class GRU(RNNCell):
     ) -> tuple[dict[str, tf.Tensor], State]:
         """Makes one step; names the state, z, r and h~ [B, U]."""
         x = self._product(inputs, self.kernel) + self.bias[0]
-        h = self._product(state, self.recurrent_kernel) + self.bias[1]
+        h = masked(state, self.state_mask)
+        h = self._product(h, self.recurrent_kernel) + self.bias[1]
         x_z, x_r, x_h = tf.split(x, 3, axis=-1)
         h_z, h_r, h_h = tf.split(h, 3, axis=-1)
         update = tf.sigmoid(x_z + h_z)
@@ -317,6 +337,8 @@ class LSTM(RNNCell):
     a forget bias of one: Jozefowicz et al., ICML 2015.
     """
 
+    state_mask: tf.Tensor | None = None
+
     def __init__(self, input_size: int, units: int):
         """Makes the weights, new and random; see the class."""
         super().__init__(input_size, units)
@@ -346,7 +368,7 @@ class LSTM(RNNCell):
         h, c = state
         gates = (
             self._product(inputs, self.kernel)
-            + self._product(h, self.recurrent_kernel)
+            + self._product(masked(h, self.state_mask), self.recurrent_kernel)
             + self.bias
         )
         i, f, g, o = tf.split(gates, 4, axis=-1)

@@ -14,11 +14,15 @@ from tfcharrnn.nn.chains import run_chains
 from tfcharrnn.nn.columns import Columns, embed_columns, product
 from tfcharrnn.nn.dropout import (
     Noise,
+    check_states,
     check_weights,
     drop,
+    drop_inputs,
     drop_rows,
+    drop_states,
     drop_weights,
     penalize,
+    with_blank,
 )
 from tfcharrnn.nn.layer_norm import LayerNorm
 from tfcharrnn.rates import Dropout
@@ -138,6 +142,7 @@ class CharRNN(tf.Module):
         sizes = [embedding_dim or vocab_size] + [rnn_units] * (num_layers - 1)
         self.cells: list[Any] = [cell(size, rnn_units) for size in sizes]
         check_weights(self.cells, self._dropout.weights)
+        check_states(self.cells, self._dropout.state)
         for layer in self.cells:
             layer.compute_dtype = self._dtype
         self.norms = [LayerNorm(rnn_units) for _ in sizes if layer_norm]
@@ -196,9 +201,12 @@ class CharRNN(tf.Module):
             rows_noise, weights_noise, noise = noise.split(3)
             embedding = drop_rows(embedding, self._dropout.rows, rows_noise)
             layers = drop_weights(layers, self._dropout.weights, weights_noise)
+            if self._dropout.inputs:
+                embedding = with_blank(embedding)
 
         def run(ids, state, noise, row_share):
-            x, after = self._run_layers(ids, state, layers, embedding, noise)
+            ids, seeing = self._drop_in_time(ids, layers, noise)
+            x, after = self._run_layers(ids, state, seeing, embedding, noise)
             return self._logits(x, noise, row_share), after
 
         ids = tf.cast(inputs, tf.int32)
@@ -218,6 +226,18 @@ class CharRNN(tf.Module):
         if isinstance(training, Noise):
             return training
         return Noise(tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32))
+
+    def _drop_in_time(self, ids, layers, noise):
+        """Drops inputs, and what cells see of their states."""
+        if noise is None:
+            return ids, layers
+        # What is dropped between layers draws from the numbers from 0 on.
+        rates, blank = self._dropout, self.vocab_size
+        ids = drop_inputs(ids, rates.inputs, noise.fold_in(-1), blank=blank)
+        rows = tf.shape(ids)[0]
+        return ids, drop_states(
+            layers, rates.state, noise.fold_in(-2), batch_size=rows
+        )
 
     def _run_layers(self, ids, state, layers, embedding, noise):
         """Runs rows of ids through cells; returns columns and the state."""

@@ -80,16 +80,21 @@ def drop(
     shape = tf.shape(x)
     if locked:
         shape = tf.stack([shape[0], 1, shape[2]])
+    threshold = _threshold(rate, share)
+    kept = _keep(shape, threshold, seed)
+    scale = 65536 / (65536 - threshold)
+    return x * (tf.cast(kept, x.dtype) * tf.cast(scale, x.dtype))
+
+
+def _keep(shape, threshold, seed):
+    """Draws a bool for each element: whether it stays."""
     # Sixteen random bits an element, half as many as a uniform number takes.
     size = tf.reduce_prod(shape)
     draw: Any = tf.random.stateless_uniform  # Stubs demand bounds for integers.
     half = [(size + 1) // 2]
     bits = draw(half, seed, None, None, tf.uint32, alg='philox')
     bits = tf.reshape(tf.bitcast(bits, tf.uint16), [-1])[:size]
-    threshold = _threshold(rate, share)
-    kept = tf.reshape(bits, shape) >= tf.cast(threshold, tf.uint16)
-    scale = 65536 / (65536 - threshold)
-    return x * (tf.cast(kept, x.dtype) * tf.cast(scale, x.dtype))
+    return tf.reshape(bits, shape) >= tf.cast(threshold, tf.uint16)
 
 
 def _threshold(rate, share):
@@ -111,6 +116,45 @@ def drop_rows(
         return embedding
     ones = tf.ones([embedding.shape[0], 1])
     return embedding * drop(ones, rate, noise.seed, share=noise.share)
+
+
+def drop_inputs(
+    ids: tf.Tensor, rate: float, noise: Noise, *, blank: int
+) -> tf.Tensor:
+    """Replaces single characters by a blank, at random.
+
+        >>> ids = drop_inputs(
+        ...     tf.ones([9, 9], tf.int32), 0.5, Noise([1, 2]), blank=7
+        ... )
+        >>> sorted(set(ids.numpy().ravel().tolist()))
+        [1, 7]
+
+    Args:
+        ids: [B, T] integers.
+        rate: The probability of a character to be replaced, as for `drop`.
+        noise: The randomness.
+        blank: What replaces it.
+
+    Returns:
+        [B, T] integers.
+
+    References: word dropout: Iyyer et al., ACL 2015; blank noising: Xie et
+    al., arXiv 1703.02573.
+    """
+    if not rate:
+        return ids
+    threshold = _threshold(rate, noise.share)
+    return tf.where(_keep(tf.shape(ids), threshold, noise.seed), ids, blank)
+
+
+def with_blank(embedding: tf.Tensor | None) -> tf.Tensor | None:
+    """Appends a row of zeros to an embedding [V, E]: the vector of id V.
+
+    One-hot inputs, None, need none: the one-hot vector of V is zero.
+    """
+    if embedding is None:
+        return None
+    return tf.pad(embedding, [[0, 1], [0, 0]])
 
 
 def drop_weights(cells: Sequence[Any], rate: float, noise: Noise) -> list[Any]:
@@ -158,6 +202,60 @@ def check_weights(cells: Sequence[Any], rate: float) -> None:
                 f'A {type(cell).__name__} has no `recurrent_kernel` to drop '
                 f'weights of, but `dropout.weights` is {rate:g}: leave this '
                 'rate out.'
+            )
+
+
+def drop_states(
+    cells: Sequence[Any],
+    rate: float,
+    noise: Noise,
+    *,
+    batch_size: int | tf.Tensor,
+) -> list[Any]:
+    """Returns cells that do not see some elements of their state.
+
+        h' = step(x, h), with  h U  replaced by  (mask * h) U
+
+    Each row of the batch has a mask, the same at all positions. The given
+    cells stay as they are.
+
+    Args:
+        cells: Cells that have a `state_mask` each.
+        rate: As for `drop`.
+        noise: Each cell draws its own from it.
+        batch_size: Number of rows, B.
+
+    Returns:
+        The same cells where the rate is 0, and otherwise copies that share all
+        weights; see `cells.replace`.
+
+    References: a mask for all positions: Gal and Ghahramani, arXiv 1512.05287;
+    only what enters the gates, so that nothing is forgotten: Semeniuta et al.,
+    arXiv 1603.05118.
+    """
+    if not rate:
+        return list(cells)
+    dropped = []
+    for i, cell in enumerate(cells):
+        seed, share = noise.fold_in(i)
+        ones = tf.ones([batch_size, cell.units])
+        mask = drop(ones, rate, seed, share=share)
+        dropped.append(replace(cell, state_mask=mask))
+    return dropped
+
+
+def check_states(cells: Sequence[Any], rate: float) -> None:
+    """Refuses a rate of the state where a cell cannot drop it.
+
+    Raises:
+        ValueError: If the rate is above 0 and a cell has no `state_mask`.
+    """
+    for cell in cells:
+        if rate and not hasattr(cell, 'state_mask'):
+            raise ValueError(
+                f'A {type(cell).__name__} has no `state_mask`, so no elements '
+                f'of its state can be dropped, but `dropout.state` is '
+                f'{rate:g}: leave this rate out.'
             )
 
 

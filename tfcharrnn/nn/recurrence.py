@@ -68,10 +68,11 @@ class Gated(Columns):
 
         x = kernel.T @ inputs                       # for all t: [K, T, B]
         for t forwards:
-            h = recurrent_kernel.T @ states[t][0]   # [R, B]
+            h = recurrent_kernel.T @ (mask * states[t][0])    # [R, B]
             states[t + 1], saved[t] = forward(x[t], h, bias, states[t])
         for t backwards:
-            d_states[0] += d_outputs[t] + recurrent_kernel @ d_h[t + 1]
+            d_states[0] += d_outputs[t]
+            d_states[0] += mask * (recurrent_kernel @ d_h[t + 1])
             d_gates[t], d_states = backward(saved[t], states[t], d_states)
             d_x[t], d_h[t] = d_gates[t][:K], d_gates[t][-R:]
 
@@ -98,12 +99,14 @@ class Gated(Columns):
 
     Attributes:
         recurrent_kernel: [U, R], the weights of the state.
+        state_mask: [B, U], multiplies the state that they multiply; None: 1.
         saved: Number of tensors that `backward` needs of each step.
         keras_layer: The name in `tf.keras.layers` of a layer with the same
             weights and equations, for a GPU; see `cudnn`. Optional.
     """
 
     recurrent_kernel: tf.Variable
+    state_mask: tf.Tensor | None = None
     saved: int
     keras_layer: str | None = None
 
@@ -172,7 +175,8 @@ class Gated(Columns):
         )
 
     def _unroll(self, inputs, kernel, state):
-        if cudnn.uses_keras(self):
+        # cuDNN knows no mask: a GPU then runs this loop, which is slower there.
+        if self.state_mask is None and cudnn.uses_keras(self):
             return cudnn.unroll(self, inputs, kernel, state)
         kernel = tf.concat(self.input_order(kernel), 1)
         projected = product(kernel, inputs, self.compute_dtype)
@@ -182,6 +186,7 @@ class Gated(Columns):
             tf.convert_to_tensor(self.recurrent_kernel),
             tf.convert_to_tensor(self.bias),
             tf.nest.flatten(state),
+            mask=self.state_mask,
         )
         return outputs, tf.nest.pack_sequence_as(state, states)
 
@@ -210,7 +215,7 @@ def _num_threads() -> int:
     return threads or int(os.environ.get('TF_NUM_INTRAOP_THREADS') or 0)
 
 
-def _recur(cell, projected, recurrent_kernel, bias, states):
+def _recur(cell, projected, recurrent_kernel, bias, states, *, mask):
     """Runs the recurrence; its gradient is written by hand.
 
     Args:
@@ -219,6 +224,7 @@ def _recur(cell, projected, recurrent_kernel, bias, states):
         recurrent_kernel: [U, R] float32.
         bias: As the cell has it, float32.
         states: A list of [B, U] float32, the state before the first step.
+        mask: [B, U] float32, without a gradient; or None.
 
     Returns:
         The outputs [U, T, B] in the type of `projected`, and the states after
@@ -226,23 +232,26 @@ def _recur(cell, projected, recurrent_kernel, bias, states):
     """
     # One more dimension, for the compiled gates, which see states [U, B].
     column_bias = bias[..., None]
+    mask = None if mask is None else tf.transpose(mask)
 
     @tf.custom_gradient
     def recur(projected, recurrent_kernel, bias, *states):
         kernel = tf.cast(recurrent_kernel, projected.dtype)
         states = [tf.transpose(state) for state in states]
         outputs, final, tape = _forward(
-            cell, projected, kernel, column_bias, states
+            cell, projected, kernel, column_bias, states, mask
         )
 
         def gradient(d_outputs, *d_states):
             d_states = [tf.transpose(d_state) for d_state in d_states]
             d_gates, d_states = _backward(
-                cell, kernel, tape, d_outputs, d_states
+                cell, kernel, tape, d_outputs, d_states, mask
             )
             # The product of step t used the output of step t - 1.
             first = tf.cast(states[0], kernel.dtype)[:, None]
             before = tf.concat([first, outputs[:, :-1]], 1)
+            if mask is not None:
+                before = _masked(before, mask[:, None], kernel.dtype)
             num_inputs, num_recurrent = projected.shape[0], kernel.shape[1]
             d_kernel = tf.matmul(
                 _flat(before), _flat(d_gates[-num_recurrent:]), transpose_b=True
@@ -265,6 +274,11 @@ def _flat(sequence):
     return tf.reshape(sequence, [sequence.shape[0], -1])
 
 
+def _masked(states, mask, dtype):
+    """Returns what the recurrent weights multiply, rounded once."""
+    return tf.cast(tf.cast(states, tf.float32) * mask, dtype)
+
+
 def _row_sums(matrix):
     """Adds up the columns of a matrix, in float32: [N, C] to [N]."""
     if matrix.dtype == tf.float32:
@@ -279,7 +293,7 @@ def _row_sums(matrix):
     return tf.concat(sums, 0)
 
 
-def _forward(cell, projected, kernel, bias, states):
+def _forward(cell, projected, kernel, bias, states, mask):
     """Steps forward; returns outputs [U, T, B], states and the tape."""
     dtype = projected.dtype
     steps = tf.shape(projected)[1]
@@ -293,10 +307,10 @@ def _forward(cell, projected, kernel, bias, states):
 
     def body(t, operand, states, outputs, tape):
         h = tf.matmul(kernel, operand)
-        after, operand, saved = step(projected[:, t], h, bias, states)
+        after, outcomes, saved = step(projected[:, t], h, bias, states, mask)
         values = zip(tape, saved + states, strict=True)
         tape = [array.write(t, value) for array, value in values]
-        return t + 1, operand, after, outputs.write(t, operand), tape
+        return t + 1, outcomes[-1], after, outputs.write(t, outcomes[0]), tape
 
     array = functools.partial(
         tf.TensorArray,
@@ -304,7 +318,8 @@ def _forward(cell, projected, kernel, bias, states):
         element_shape=shape,
         clear_after_read=False,  # An eager, persistent tape reads it twice.
     )
-    operand = _lengthen(tf.cast(states[0], dtype), margin)
+    operand = states[0] if mask is None else states[0] * mask
+    operand = _lengthen(tf.cast(operand, dtype), margin)
     outputs = array(dtype, element_shape=operand.shape)
     tape = [array(tf.float32) for _ in range(cell.saved + len(states))]
     _, _, states, outputs, tape = tf.while_loop(
@@ -318,7 +333,7 @@ def _forward(cell, projected, kernel, bias, states):
     return outputs, states, tape
 
 
-def _backward(cell, kernel, tape, d_outputs, d_states):
+def _backward(cell, kernel, tape, d_outputs, d_states, mask):
     """Steps back; returns gate gradients [N, T, B] and the first states'."""
     dtype = kernel.dtype
     margin = _margin(kernel.shape[1], d_outputs.shape[2], dtype)
@@ -332,7 +347,7 @@ def _backward(cell, kernel, tape, d_outputs, d_states):
         values = [array.read(t) for array in tape]
         saved, states = values[: cell.saved], values[cell.saved :]
         d_step, d_states = step(
-            d_outputs[:, t], d_operand, d_states, saved, states
+            d_outputs[:, t], d_operand, d_states, saved, states, mask
         )
         d_operand = tf.matmul(kernel, d_step[-width:])
         return t - 1, d_operand, d_states, d_gates.write(t, d_step)
@@ -344,7 +359,8 @@ def _backward(cell, kernel, tape, d_outputs, d_states):
         (steps - 1, tf.zeros_like(d_states[0], dtype), d_states, d_gates),
         parallel_iterations=1,
     )
-    d_states[0] += tf.cast(d_operand, tf.float32)
+    d_operand = tf.cast(d_operand, tf.float32)
+    d_states[0] += d_operand if mask is None else d_operand * mask
     d_gates = tf.transpose(d_gates.stack(), [1, 0, 2])
     return d_gates[: -margin or None], d_states
 
@@ -371,10 +387,13 @@ def _compiled_forward(
     cell: type[Gated], dtype: tf.DType, margin: int
 ) -> Callable:
     @tf.function(jit_compile=True, autograph=False)
-    def step(x, h, bias, states):
+    def step(x, h, bias, states, mask):
         x, h = tf.cast(x, tf.float32), tf.cast(h, tf.float32)
         states, saved = cell.forward(x, h, bias, states)
-        return states, _lengthen(tf.cast(states[0], dtype), margin), saved
+        outcomes = [tf.cast(states[0], dtype)]  # The output, the next operand.
+        if mask is not None:
+            outcomes.append(_masked(states[0], mask, dtype))
+        return states, [_lengthen(x, margin) for x in outcomes], saved
 
     return step
 
@@ -384,9 +403,12 @@ def _compiled_backward(
     cell: type[Gated], dtype: tf.DType, margin: int
 ) -> Callable:
     @tf.function(jit_compile=True, autograph=False)
-    def step(d_output, d_operand, d_states, saved, states):
+    def step(d_output, d_operand, d_states, saved, states, mask):
         d_h, *others = d_states
-        d_h += tf.cast(d_output, tf.float32) + tf.cast(d_operand, tf.float32)
+        d_operand = tf.cast(d_operand, tf.float32)
+        if mask is not None:
+            d_operand *= mask
+        d_h += tf.cast(d_output, tf.float32) + d_operand
         d_gates, d_states = cell.backward(saved, states, [d_h, *others])
         d_gates = tf.cast(tf.concat(d_gates, 0), dtype)
         return _lengthen(d_gates, margin), d_states
