@@ -277,9 +277,12 @@ class ModelConfig(fields.Settings):
         inputs = self.embedding_dim or vocab_size
         width = inputs + units * (self.num_layers - 1)
         width += units * self.num_layers if cell.is_recurrent else 0
+        # Of each layer, the inputs and the units.
+        factors = cell.rank * (inputs + units * (2 * self.num_layers - 1))
         embedding = vocab_size * self.embedding_dim
         logits = 0 if self.tied else units * vocab_size
-        return cell.num_gates * units * width + embedding + logits
+        weights = cell.num_gates * units * width + cell.rounds * factors
+        return weights + embedding + logits
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,14 @@ from typing import NamedTuple
 class Cell(NamedTuple):
     """What is known of a cell without TensorFlow."""
 
-    class_name: str  # In `nn.gates`, or in `nn.cells` without a fast path.
+    # In `nn.gates`; in `nn.cells` without a fast path; or in `nn.mogrifier`.
+    class_name: str
     num_gates: int  # Its input weights have so many times U columns.
     is_recurrent: bool = True  # Whether weights multiply its state, too.
+    # In so many rounds, input and state gate each other before a step, through
+    # matrices of this rank. Only TensorFlow's formats can hold such a cell.
+    rounds: int = 0
+    rank: int = 0
 
 
 CELLS = {
@@ -20,7 +25,11 @@ CELLS = {
     'lstm': Cell('LSTM', 4),
     'mingru': Cell('MinGRU', 2, is_recurrent=False),
     'vanilla': Cell('VanillaRNN', 1),
+    'mogrified_gru': Cell('MogrifiedGRU', 3, rounds=4, rank=24),
+    'mogrified_lstm': Cell('MogrifiedLSTM', 4, rounds=4, rank=24),
 }
+# Those whose input weights multiply the input as it is.
+PLAIN_CELLS = tuple(name for name, cell in CELLS.items() if not cell.rounds)
 # The name of each optimizer's class in Keras.
 OPTIMIZERS = {
     'adam': 'Adam',

@@ -31,7 +31,7 @@ weights=0.0, state=0.0, locked=False)
         inputs: Rate of single inputs: the vector of the character at one
             position of one row is zero (word dropout, Iyyer et al., ACL 2015;
             blank noising, arXiv 1703.02573). The others are not scaled up: each
-            is what it will be in generation. It costs nothing.
+            is what it will be in generation. Its cost is too small to measure.
         embedding: Rate of the elements of the embedded inputs. The first layer
             can then no longer look its products up in a table, which makes a
             step about a sixth slower.
@@ -43,7 +43,8 @@ weights=0.0, state=0.0, locked=False)
         state: Rate of the elements of the state that the recurrent weights
             multiply, the same ones at all positions of a row (arXiv
             1512.05287). What a gate carries on is never dropped, so nothing is
-            forgotten (arXiv 1603.05118).
+            forgotten (arXiv 1603.05118). It costs one percent of a step on a
+            CPU; on a GPU it leaves the fast path of cuDNN.
         locked: Whether `embedding`, `layers` and `output` drop the same
             elements at all positions of a row (variational dropout, arXiv
             1512.05287), instead of others at each position.

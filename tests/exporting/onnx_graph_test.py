@@ -93,6 +93,12 @@ class OnnxTest(tf.test.TestCase, parameterized.TestCase):
             self.save(Mine())
         self.assertEmpty(list(self.folder.iterdir()))
 
+    def test_a_cell_that_it_cannot_hold_is_named(self):
+        model = elsewhere.build(cell='mogrified_gru')
+        with self.assertRaisesRegex(ValueError, "'mogrified_gru'.*saved_model"):
+            self.save(model)
+        self.assertEmpty(list(self.folder.iterdir()))
+
 
 if __name__ == '__main__':
     tf.test.main()

@@ -80,9 +80,10 @@ class QuantizationTest(tf.test.TestCase, parameterized.TestCase):
             twin = quantization.simplified(build(embedding_dim=embedding_dim))
             self.assertEqual(twin.embedding is None, is_table)
 
-    def test_a_cell_of_your_own_is_a_sentence(self):
-        with self.assertRaisesRegex(ValueError, "'Own'.*gru, lstm"):
-            quantization.quantized(build(cell=Own))
+    @parameterized.parameters((Own, 'Own'), ('mogrified_gru', 'mogrified_gru'))
+    def test_a_cell_that_the_page_lacks_is_a_sentence(self, cell, name):
+        with self.assertRaisesRegex(ValueError, f"'{name}'.*gru, lstm"):
+            quantization.quantized(build(cell=cell))
 
 
 if __name__ == '__main__':

@@ -29,6 +29,7 @@ MODELS = {
         True,
     ),
     'mingru': ({'cell': 'mingru', 'embedding_dim': None}, False),
+    'mogrified': ({'cell': 'mogrified_lstm'}, False),
 }
 PROGRAM = """
     import json

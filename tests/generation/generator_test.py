@@ -127,7 +127,9 @@ def random_text(length, chars=CHARS):
 
 
 class GenerateTest(tf.test.TestCase, parameterized.TestCase):
-    @parameterized.parameters('gru', 'lstm', 'mingru', 'vanilla', Elman)
+    @parameterized.parameters(
+        'gru', 'lstm', 'mingru', 'vanilla', 'mogrified_lstm', Elman
+    )
     def test_greedy_is_the_argmax_of_the_model_each_time(self, cell):
         generator = the_generator(cell=cell, num_layers=2)
         read = make_reader(generator)

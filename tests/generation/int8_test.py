@@ -86,6 +86,11 @@ MODELS = {
     'lstm': ({'cell': 'lstm'}, 0.01),
     'mingru': ({'cell': 'mingru'}, 0.01),
     'vanilla': ({'cell': 'vanilla'}, 0.1),
+    'mogrified': ({'cell': 'mogrified_gru'}, 0.05),
+    'one_hot_mogrified': (
+        {'cell': 'mogrified_lstm', 'embedding_dim': None, 'num_layers': 2},
+        0.05,
+    ),
     'layers': ({'num_layers': 3, 'cell': 'lstm'}, 0.02),
     'residual': ({'num_layers': 3, 'residual': True}, 0.02),
     'tied': ({'tied': True}, 0.02),

@@ -12,6 +12,7 @@ NAMES = {
     'mingru': ['state', 'update', 'candidate'],
     'vanilla': ['state'],
 }
+NAMES |= {f'mogrified_{name}': NAMES[name] for name in ('gru', 'lstm')}
 IDS = np.array([1, 2, 3, 4, 5, 6, 7, 1, 1])
 
 

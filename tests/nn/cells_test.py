@@ -4,7 +4,11 @@ from absl.testing import parameterized
 
 from tfcharrnn import cells, config
 
-CELLS = tuple(getattr(cells, c.class_name) for c in config.CELLS.values())
+CELLS = tuple(
+    getattr(cells, c.class_name)
+    for c in config.CELLS.values()
+    if hasattr(cells, c.class_name)
+)
 BATCH, TIME, FEATURES, UNITS, VOCAB = 3, 5, 4, 6, 7
 
 

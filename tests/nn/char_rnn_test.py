@@ -19,7 +19,7 @@ from small_models import (
 
 import tfcharrnn
 from tfcharrnn import config
-from tfcharrnn.nn import cells, gates, recurrence
+from tfcharrnn.nn import cells, gates, mogrifier, recurrence
 from tfcharrnn.training import losses
 
 KERAS = {
@@ -270,6 +270,7 @@ class ModelTest(tf.test.TestCase, parameterized.TestCase):
         ('gru', gates.GRU),
         ('lstm', gates.LSTM),
         ('mingru', gates.MinGRU),
+        ('mogrified_gru', mogrifier.MogrifiedGRU),
         ('vanilla', cells.VanillaRNN),
     )
     def test_config_names_the_class_of_a_cell_as_one_would(self, name, cell):

@@ -271,19 +271,19 @@ class StateTest(tf.test.TestCase, parameterized.TestCase):
     def test_what_is_dropped_is_not_seen_at_any_position(self, name):
         model = build(cell=name)
         (cell,) = model.cells
-        cell = cells.replace(cell, state_mask=tf.eye(16)[:1])  # Sees unit 0.
+        cell = dropout.replace(cell, state_mask=tf.eye(16)[:1])  # Sees unit 0.
         inputs = tf.random.normal([1, TIME, 8])
         outputs, _ = cell.unroll(inputs, cell.initial_state(1))
         others = tf.zeros([15, cell.recurrent_kernel.shape[1]])
         kernel = tf.concat([cell.recurrent_kernel[:1], others], 0)
-        blind = cells.replace(model.cells[0], recurrent_kernel=kernel)
+        blind = dropout.replace(model.cells[0], recurrent_kernel=kernel)
         expected, _ = blind.unroll(inputs, cell.initial_state(1))
         self.assertAllClose(outputs, expected)
 
     def test_nothing_is_forgotten(self):
         cell = gates.LSTM(3, 4)
         cell.bias.assign(tf.repeat([-50.0, 50.0, 0.0, 0.0], 4))
-        cell = cells.replace(cell, state_mask=tf.zeros([1, 4]))
+        cell = dropout.replace(cell, state_mask=tf.zeros([1, 4]))
         start = tf.ones([1, 4]), tf.constant([[1.0, 2.0, 3.0, 4.0]])
         _, (_, c) = cell.unroll(tf.ones([1, TIME, 3]), start)
         self.assertAllClose(c, start[1])

@@ -7,7 +7,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from tfcharrnn import config
-from tfcharrnn.nn import cells, cudnn, gates, recurrence
+from tfcharrnn.nn import cells, cudnn, dropout, gates, recurrence
 
 
 class Toy(cells.RNNCell):
@@ -121,7 +121,7 @@ def plain(layer):
 
 def with_masks(layers, masks):
     pairs = zip(layers, masks, strict=True)
-    return [cells.replace(cell, state_mask=mask) for cell, mask in pairs]
+    return [dropout.replace(cell, state_mask=mask) for cell, mask in pairs]
 
 
 def problem(layers, inputs, seq_length=None, batch_size=None):

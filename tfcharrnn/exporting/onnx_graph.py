@@ -22,7 +22,7 @@ import numpy as np
 
 from tfcharrnn import __version__, files
 from tfcharrnn.exporting.formats import package
-from tfcharrnn.kinds import CELLS
+from tfcharrnn.kinds import PLAIN_CELLS
 from tfcharrnn.nn.char_rnn import CharRNN
 from tfcharrnn.nn.layer_norm import EPSILON
 from tfcharrnn.text.vocabulary import Vocabulary
@@ -42,10 +42,12 @@ def write(
         ValueError: The model has a cell of the user's own.
     """
     onnx = package('onnx', 'onnx')
-    if not isinstance(model, CharRNN) or model.config['cell'] not in CELLS:
+    cell = model.config['cell'] if isinstance(model, CharRNN) else None
+    if cell not in PLAIN_CELLS:
         raise ValueError(
-            f'The format onnx holds a CharRNN with one of the cells '
-            f'{", ".join(CELLS)}. Use saved_model.'
+            f'The model is made of {cell or type(model).__name__!r}, but the '
+            'format onnx holds a CharRNN with one of the cells '
+            f'{", ".join(PLAIN_CELLS)}. Use saved_model.'
         )
     graph = _Graph(onnx)
     _write_layers(graph, model)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfcharrnn.kinds import CELLS
+from tfcharrnn.kinds import PLAIN_CELLS
 from tfcharrnn.nn.char_rnn import CharRNN
 
 _LEVELS = 127  # From -127 to 127: as many on either side of zero.
@@ -103,11 +103,11 @@ def check(model: Any) -> None:
         ValueError: It is not a `CharRNN`, or has a cell of your own.
     """
     cell = model.config['cell'] if type(model) is CharRNN else None
-    if cell not in CELLS:
+    if cell not in PLAIN_CELLS:
         kind = repr(cell) if cell else type(model).__name__
         raise ValueError(
             f'The model is made of {kind}, but a page can only run a CharRNN '
-            f'of {", ".join(CELLS)}. Train one of these.'
+            f'of {", ".join(PLAIN_CELLS)}. Train one of these.'
         )
 
 

@@ -25,8 +25,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfcharrnn import startup
-from tfcharrnn.config import CELLS
 from tfcharrnn.generation.float32 import in_float32
+from tfcharrnn.kinds import CELLS, PLAIN_CELLS
 from tfcharrnn.nn.char_rnn import CharRNN
 from tfcharrnn.nn.columns import MAX_TABLE
 from tfcharrnn.nn.mixture import Mixture
@@ -238,7 +238,7 @@ def _rows_step(model: CharRNN) -> Callable:
 def _has_table(model) -> bool:
     """Whether the product of the inputs can be looked up for each character."""
     is_small = model.embedding is None or model.vocab_size <= MAX_TABLE
-    return is_small and model.config['cell'] in CELLS
+    return is_small and model.config['cell'] in PLAIN_CELLS
 
 
 def _table(model, cell) -> tf.Tensor:

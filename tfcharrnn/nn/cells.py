@@ -6,8 +6,7 @@ faster, and are tested against the steps and the loop in this module.
 
 from __future__ import annotations
 
-import copy
-from typing import Any, TypeVar
+from typing import Any
 
 import tensorflow as tf
 
@@ -69,6 +68,20 @@ class RNNCell(tf.Module):
             f'{type(self).__name__} must define one step: '
             '`__call__(self, inputs, state)` returning `outputs, state`.'
         )
+
+    def seen(
+        self, inputs: tf.Tensor, h: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns what the weights of a step multiply.
+
+        Args:
+            inputs: [B, I].
+            h: [B, U], the state, or the part of it that is multiplied.
+
+        Returns:
+            Both, the state through the `state_mask` of a cell that has one.
+        """
+        return inputs, masked(h, getattr(self, 'state_mask', None))
 
     def trace(
         self, inputs: tf.Tensor, state: State
@@ -171,39 +184,6 @@ class RNNCell(tf.Module):
         return tf.cast(product, tf.float32)
 
 
-_Cell = TypeVar('_Cell', bound=RNNCell)
-
-
-def replace(
-    cell: _Cell,
-    *,
-    recurrent_kernel: tf.Tensor | None = None,
-    state_mask: tf.Tensor | None = None,
-) -> _Cell:
-    """Returns a copy of a cell, with other recurrent weights or a mask.
-
-    The given cell stays as it is. Gradients reach the weights of both.
-
-        >>> cell = GRU(input_size=3, units=4)
-        >>> twin = replace(cell, recurrent_kernel=tf.zeros([4, 12]))
-        >>> twin.kernel is cell.kernel
-        True
-
-    Args:
-        cell: Any cell with what is replaced.
-        recurrent_kernel: A tensor of the same shape; None: the cell's own.
-        state_mask: [B, U], multiplies what they multiply; None likewise.
-    """
-    twin = copy.copy(cell)
-    # `tf.Module` notes what is assigned for checkpoints, in a dict that the
-    # copy shares with the cell.
-    if recurrent_kernel is not None:
-        object.__setattr__(twin, 'recurrent_kernel', recurrent_kernel)
-    if state_mask is not None:
-        object.__setattr__(twin, 'state_mask', state_mask)
-    return twin
-
-
 def masked(state: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
     """Returns what a cell's recurrent weights multiply."""
     return state if mask is None else state * mask
@@ -248,11 +228,10 @@ class VanillaRNN(RNNCell):
         self, inputs: tf.Tensor, state: State
     ) -> tuple[tf.Tensor, State]:
         """Makes one step: inputs [B, I] and state [B, U] to both [B, U]."""
+        x, h = self.seen(inputs, state)
         state = tf.tanh(
-            self._product(inputs, self.kernel)
-            + self._product(
-                masked(state, self.state_mask), self.recurrent_kernel
-            )
+            self._product(x, self.kernel)
+            + self._product(h, self.recurrent_kernel)
             + self.bias
         )
         return state, state
@@ -300,8 +279,8 @@ class GRU(RNNCell):
         self, inputs: tf.Tensor, state: State
     ) -> tuple[dict[str, tf.Tensor], State]:
         """Makes one step; names the state, z, r and h~ [B, U]."""
-        x = self._product(inputs, self.kernel) + self.bias[0]
-        h = masked(state, self.state_mask)
+        x, h = self.seen(inputs, state)
+        x = self._product(x, self.kernel) + self.bias[0]
         h = self._product(h, self.recurrent_kernel) + self.bias[1]
         x_z, x_r, x_h = tf.split(x, 3, axis=-1)
         h_z, h_r, h_h = tf.split(h, 3, axis=-1)
@@ -366,9 +345,10 @@ class LSTM(RNNCell):
     ) -> tuple[dict[str, tf.Tensor], State]:
         """Makes one step; names h, c, i, f, o and g [B, U]."""
         h, c = state
+        x, h = self.seen(inputs, h)
         gates = (
-            self._product(inputs, self.kernel)
-            + self._product(masked(h, self.state_mask), self.recurrent_kernel)
+            self._product(x, self.kernel)
+            + self._product(h, self.recurrent_kernel)
             + self.bias
         )
         i, f, g, o = tf.split(gates, 4, axis=-1)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfcharrnn import checks
 from tfcharrnn.kinds import CELLS
-from tfcharrnn.nn import cells, cudnn, gates
+from tfcharrnn.nn import cells, cudnn, gates, mogrifier
 from tfcharrnn.nn.cells import RNNCell, embed, glorot
 from tfcharrnn.nn.chains import run_chains
 from tfcharrnn.nn.columns import Columns, embed_columns, product
@@ -79,8 +79,9 @@ class CharRNN(tf.Module):
                 inputs, which have no weights.
             rnn_units: Size of each layer's output, U.
             num_layers: Number of recurrent layers.
-            cell: 'gru', 'lstm', 'mingru' or 'vanilla', or a class: a subclass
-                of `RNNCell` that is called with (input_size, units).
+            cell: One of the names in `kinds.CELLS`, such as 'gru' or 'lstm',
+                or a class: a subclass of `RNNCell` that is called with
+                (input_size, units).
             compute_dtype: 'float32', or 'bfloat16' for the operands of matrix
                 products. Weights, gates, states and logits are float32.
             dropout: Dropout rate in training of each layer's outputs, from 0
@@ -350,7 +351,12 @@ class CharRNN(tf.Module):
 def _named_cell(name: str) -> type[RNNCell]:
     """Returns the class of a cell: the fast one, if there is one."""
     class_name = CELLS[name].class_name
-    return getattr(gates, class_name, None) or getattr(cells, class_name)
+    modules = gates, cells, mogrifier
+    return next(
+        getattr(module, class_name)
+        for module in modules
+        if hasattr(module, class_name)
+    )
 
 
 def _cell_name(cell: type[RNNCell]) -> str:

@@ -6,12 +6,15 @@ of seeds, two integers each, so that an interrupted run continues bit for bit.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import tensorflow as tf
 
-from tfcharrnn.nn.cells import replace
+from tfcharrnn.nn.cells import RNNCell
+
+_Cell = TypeVar('_Cell', bound=RNNCell)
 
 
 class Noise(NamedTuple):
@@ -157,6 +160,37 @@ def with_blank(embedding: tf.Tensor | None) -> tf.Tensor | None:
     return tf.pad(embedding, [[0, 1], [0, 0]])
 
 
+def replace(
+    cell: _Cell,
+    *,
+    recurrent_kernel: tf.Tensor | None = None,
+    state_mask: tf.Tensor | None = None,
+) -> _Cell:
+    """Returns a copy of a cell, with other recurrent weights or a mask.
+
+    The given cell stays as it is. Gradients reach the weights of both.
+
+        >>> from tfcharrnn.nn.cells import GRU
+        >>> cell = GRU(input_size=3, units=4)
+        >>> twin = replace(cell, recurrent_kernel=tf.zeros([4, 12]))
+        >>> twin.kernel is cell.kernel
+        True
+
+    Args:
+        cell: Any cell with what is replaced.
+        recurrent_kernel: A tensor of the same shape; None: the cell's own.
+        state_mask: [B, U], multiplies what they multiply; None likewise.
+    """
+    twin = copy.copy(cell)
+    # `tf.Module` notes what is assigned for checkpoints, in a dict that the
+    # copy shares with the cell.
+    if recurrent_kernel is not None:
+        object.__setattr__(twin, 'recurrent_kernel', recurrent_kernel)
+    if state_mask is not None:
+        object.__setattr__(twin, 'state_mask', state_mask)
+    return twin
+
+
 def drop_weights(cells: Sequence[Any], rate: float, noise: Noise) -> list[Any]:
     """Returns cells without some of their recurrent weights.
 
@@ -170,7 +204,7 @@ def drop_weights(cells: Sequence[Any], rate: float, noise: Noise) -> list[Any]:
 
     Returns:
         The same cells where the rate is 0, and otherwise copies that share
-        all other weights; see `cells.replace`.
+        all other weights; see `replace`.
 
     Raises:
         ValueError: If a cell has no recurrent weights.
@@ -227,7 +261,7 @@ def drop_states(
 
     Returns:
         The same cells where the rate is 0, and otherwise copies that share all
-        weights; see `cells.replace`.
+        weights; see `replace`.
 
     References: a mask for all positions: Gal and Ghahramani, arXiv 1512.05287;
     only what enters the gates, so that nothing is forgotten: Semeniuta et al.,
