@@ -86,10 +86,10 @@ MODELS = {
     'lstm': ({'cell': 'lstm'}, 0.01),
     'mingru': ({'cell': 'mingru'}, 0.01),
     'vanilla': ({'cell': 'vanilla'}, 0.1),
-    'mogrified': ({'cell': 'mogrified_gru'}, 0.05),
+    'mogrified': ({'cell': 'mogrified_gru'}, 0.02),
     'one_hot_mogrified': (
         {'cell': 'mogrified_lstm', 'embedding_dim': None, 'num_layers': 2},
-        0.05,
+        0.02,
     ),
     'layers': ({'num_layers': 3, 'cell': 'lstm'}, 0.02),
     'residual': ({'num_layers': 3, 'residual': True}, 0.02),

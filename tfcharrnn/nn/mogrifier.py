@@ -6,8 +6,9 @@ loop here makes both products at each step. As in `recurrence`, activations are
 columns, its gradient is written by hand, and the gradients of the large weights
 are one product each, after the loop.
 
-On two cores of an AMD EPYC with bfloat16, a step of training takes 1.7 times as
-long as that of the plain cell, with 512 units and 64 rows of 64 characters.
+On two cores of an AMD EPYC with bfloat16, a step of training with 64 rows of 64
+characters takes 1.7 times as long as that of the plain cell with 512 units, and
+1.5 times as long with 1,024.
 """
 
 from __future__ import annotations
