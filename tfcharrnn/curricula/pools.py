@@ -107,6 +107,12 @@ def easiest_first(
 
         difficulty=lambda line: -generator.score('\n' + line + '\n').sum()
 
+    By the loss under the model itself, as it learns: see `SelfPaced`.
+
+    Lines of any length share a batch. So there is more padding than with
+    `data.lines`: where all lines are drawn from, a step took 1.5 times as long
+    (paragraphs of the text that comes with Python, GRU(128) and GRU(512)).
+
     >>> lines = ['a', 'aa', 'aaaa', 'aaaaaaaa']
     >>> batches = easiest_first(
     ...     lines, Vocabulary('\na'), 2, share=competence(0.5, steps=10)
