@@ -180,9 +180,10 @@ class BatchConfig(fields.Settings):
         None,
         'Changes the batches in the course of training:\n'
         + '\n'.join(CURRICULA_HELP)
-        + '\nOf lines: vocabulary, random, and easiest or hardest by loss, '
-        'rarity or length. Of files: mix, bandit, teacher. With --epochs, it '
-        'sees as many characters as without.',
+        + '\nOf lines: vocabulary; easiest or hardest, by loss, rarity or '
+        'length; random:competence=0.1@5000, at their pace. Of files: mix, '
+        'bandit, teacher. With --epochs, it sees as many characters as '
+        'without.',
         check=_curriculum,
     )
     control: bool = switch(

@@ -44,7 +44,7 @@ OPTIMIZERS = {
 _WRITTEN = {
     ('length', 'vocabulary'): 'length|vocabulary:25@1000,50@3000,100',
     ('easiest', 'hardest', 'random'): (
-        'easiest|hardest|random:[loss,]competence=0.1@5000'
+        'easiest|hardest:loss,competence=0.1@5000'
     ),
     ('mix',): 'mix:a.txt=linear:1:0.2:4000,b.txt=0.5',
     ('bandit', 'teacher'): (
