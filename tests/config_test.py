@@ -116,6 +116,12 @@ class FlagsTest(parameterized.TestCase):
     @parameterized.parameters(
         ({'epochs': 1, 'steps': 1}, '`epochs` or `steps`, not both'),
         ({'early_stopping': 1, 'eval_every': 0}, '`early_stopping` needs'),
+        ({'early_stopping': 1, 'average': 'tail:0.2'}, '`early_stopping` may'),
+        (
+            {'early_stopping': 1, 'lr_schedule': 'cycles:2'},
+            '`early_stopping` may',
+        ),
+        ({'distill_from': 'a,,b'}, '`distill_from` is .a,,b.'),
         ({'beta_2': 0.9, 'optimizer': 'sgd'}, 'sgd, which does not take it'),
         ({'lines': True, 'shift': True}, 'for a text in one piece'),
     )

@@ -71,6 +71,16 @@ def _lr_schedule(name: str, value: str) -> str:
     return value
 
 
+def _several_models(name: str, value: str) -> str:
+    """Checks names of trained models."""
+    if not all(value.split(',')):
+        raise ValueError(
+            f'`{name}` is {value!r}, but must name a trained model, or several '
+            'with commas between them.'
+        )
+    return value
+
+
 def _schedule(name: str, value: str) -> str:
     """Checks what might be a schedule; `read_schedule` reads it."""
     if not re.search('[:@]', value):
@@ -295,10 +305,11 @@ class OptimizerConfig(fields.Settings):
     lr_schedule: str = text(
         'constant',
         'constant; linear or cosine, down to a twentieth at the last step; '
-        'cycles:4, down four times, with the weights at the end of each kept '
-        'in the folder history, to be averaged by evaluate and generate (arXiv '
-        '1704.00109); or a schedule of values, such as 1e-3@2000,1e-4, which '
-        'replaces --learning_rate and --warmup_steps.',
+        'cycles:4, which falls four times and, unless --keep_every is given, '
+        'keeps the weights at the end of each cycle in the folder history, for '
+        'evaluate and generate to average (arXiv 1704.00109); or a schedule of '
+        'values, such as 1e-3@2000,1e-4, which replaces --learning_rate and '
+        '--warmup_steps.',
         check=_lr_schedule,
     )
     warmup_steps: int = whole(
@@ -325,7 +336,8 @@ class OptimizerConfig(fields.Settings):
         'Evaluates, samples and generates with an exponential moving average '
         'of the weights that decays by this factor, such as 0.999; or with '
         'their mean over the last share of the steps, tail:0.25 (arXiv '
-        '2209.14981); 0 for the weights themselves.',
+        '2209.14981; do not raise --steps later); 0 for the weights '
+        'themselves.',
         below=1.0,
         or_text=_tail,
     )
@@ -389,12 +401,13 @@ number from 1 up.
         'Learns from the probabilities of a trained model, too (arXiv '
         '1503.02531): a model_dir, its folder best, or a checkpoint in it; or '
         'several, separated by commas, whose probabilities are averaged. The '
-        'text is the same. A run that goes on needs them again.',
+        'text is the same. A resumed run needs the same models, unchanged.',
+        check=_several_models,
     )
     distill_weight: float = number(
         0.5,
-        'Share of those probabilities in what is learned; the rest is that of '
-        'the text.',
+        "Weight of the teacher's probabilities in the target; the rest goes to "
+        "the text's own character.",
         above=0.0,
         high=1.0,
     )
@@ -515,6 +528,13 @@ number from 1 up.
             raise ValueError(
                 '`early_stopping` needs evaluations: give a `valid_fraction` '
                 'and an `eval_every` above 0.'
+            )
+        ends_late = self.num_cycles or str(self.average).startswith(TAIL)
+        if self.early_stopping and ends_late:
+            raise ValueError(
+                '`early_stopping` may end a run before what its last steps are '
+                'for, a `lr_schedule` of cycles or an `average` of the tail: '
+                'leave one of the two out.'
             )
         workers = self.strategy == 'multi_worker_mirrored'
         if workers and (self.overwrite or self.on_nonfinite == 'rollback'):

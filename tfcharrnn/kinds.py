@@ -42,9 +42,9 @@ OPTIMIZERS = {
 }
 # The kinds of curricula, and how they are written in the help and in errors.
 _WRITTEN = {
-    ('length', 'vocabulary'): 'length|vocabulary:25@1000,50@3000,100',
+    ('length', 'vocabulary'): ('length:25@1000,50@3000,100, vocabulary:...'),
     ('easiest', 'hardest', 'random'): (
-        'easiest|hardest:loss,competence=0.1@5000'
+        'easiest:loss,competence=0.1@5000, hardest:...'
     ),
     ('mix',): 'mix:a.txt=linear:1:0.2:4000,b.txt=0.5',
     ('bandit', 'teacher'): (

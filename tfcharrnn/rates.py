@@ -7,7 +7,7 @@ import dataclasses
 from tfcharrnn import checks
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Dropout:
     """Dropout rates, by location.
 
@@ -30,8 +30,9 @@ weights=0.0, state=0.0, locked=False)
             stands in the batch (arXiv 1512.05287). It costs nothing.
         inputs: Rate of single inputs: the vector of the character at one
             position of one row is zero (word dropout, Iyyer et al., ACL 2015;
-            blank noising, arXiv 1703.02573). The others are not scaled up: each
-            is what it will be in generation. Its cost is too small to measure.
+            blank noising, arXiv 1703.02573). The others are not scaled, so
+            each looks as it does in generation. Its cost is too small to
+            measure.
         embedding: Rate of the elements of the embedded inputs. The first layer
             can then no longer look its products up in a table, which makes a
             step about a sixth slower.
@@ -106,9 +107,7 @@ weights=0.0, state=0.0, locked=False)
         return any(getattr(self, name) for name in _RATES)
 
 
-_RATES = (
-    *('rows', 'inputs', 'embedding', 'layers', 'output', 'weights', 'state'),
-)
+_RATES = tuple('rows inputs embedding layers output weights state'.split())
 
 
 def _check(name, rate):

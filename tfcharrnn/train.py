@@ -145,10 +145,12 @@ def _settings_of_members(number, folder, given) -> list[dict[str, Any]]:
     own = {k: v for k, v in given.items() if k not in ('model_dir', 'seed')}
     whole, seed = own, given.get('seed', 0)
     if begun and len(begun) < number:  # One begins later, as the others did.
+        startup.import_tensorflow()
         from tfcharrnn.running import settling
 
         first = settling.settle({**own, 'model_dir': str(folders[begun[0]])})
-        whole, seed = first.changed(), given.get('seed', first.seed - begun[0])
+        whole = {**first.changed(), 'fit_fraction': first.fit_fraction}
+        seed = given.get('seed', first.seed - begun[0])
     told = []
     for i, member in enumerate(folders):
         settings = dict(own)

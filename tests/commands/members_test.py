@@ -72,7 +72,7 @@ class MembersTest(tf.test.TestCase):
         self.assertRegex(err, 'Error: Member 1 failed: .*`seed` is 7')
 
     def test_a_member_that_begins_late_has_the_settings_of_the_others(self):
-        run(train, *FLAGS, '--steps=10', '--seed=3')
+        run(train, *FLAGS, '--steps=10', '--seed=3', '--fit_fraction=0')
         expected = weights('mix/member-2')
         # As if the command had been stopped before the second one began.
         shutil.rmtree('mix/member-2')
@@ -81,6 +81,8 @@ class MembersTest(tf.test.TestCase):
         self.assertEqual(status, 0, err)
         self.assertEqual(steps('mix/member-2')[-1], 10)
         self.assertEqual(weights('mix/member-2'), expected)
+        flags = pathlib.Path('mix/member-2/run.flags').read_text()
+        self.assertIn('--fit_fraction=0.0\n', flags)
         shutil.rmtree('mix/member-2')
         status, _, err = run(train, *again, '--rnn_units=9')
         self.assertEqual(status, 1)

@@ -267,6 +267,14 @@ class StateTest(tf.test.TestCase, parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, 'MinGRU.*state_mask'):
             tfcharrnn.CharRNN(5, 4, 8, cell='mingru', dropout='state:0.1')
 
+    def test_a_step_of_ones_own_must_say_that_it_heeds_the_mask(self):
+        class Own(tfcharrnn.GRU):
+            def __call__(self, inputs, state):
+                return super().__call__(inputs, state)
+
+        with self.assertRaisesRegex(ValueError, 'Own.*state_mask'):
+            tfcharrnn.CharRNN(5, 4, 8, cell=Own, dropout='state:0.1')
+
     @parameterized.parameters('gru', 'lstm', 'vanilla')
     def test_what_is_dropped_is_not_seen_at_any_position(self, name):
         model = build(cell=name)

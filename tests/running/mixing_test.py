@@ -122,6 +122,8 @@ class LoadMixtureTest(tf.test.TestCase, parameterized.TestCase):
         self.assertAllClose(
             tf.exp(logits), (expected[0] + expected[1]) / 2.0, 1e-5
         )
+        whole, _ = tfcharrnn.load_mixture(['run/history'], weights=[1, 1])
+        self.assertAllClose(whole(ids, whole.initial_state(1))[0], logits, 1e-5)
         whole = tfcharrnn.measure('run/history')
         self.assertEqual(whole, tfcharrnn.measure(','.join(names)))
         last = tfcharrnn.measure(names[-1])

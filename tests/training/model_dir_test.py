@@ -38,6 +38,15 @@ class NamesTest(saving.FolderTest):
             self.assertEqual(int(rnn.bias[0]), step, name)
             model_dir.load_record(path)
 
+    def test_two_checkpoints_are_one_too_many(self):
+        self.save_at(1, 2)
+        one, other = (os.path.join(self.model_dir, f'ckpt-{i}') for i in (1, 2))
+        rnn, _ = load_model(one, one)
+        self.assertEqual(int(rnn.bias[0]), 1)
+        for read in (load_model, model_dir.load_record, model_dir.find):
+            with self.assertRaisesRegex(ValueError, 'names .*ckpt-1'):
+                read(one, other)
+
     def test_a_model_in_the_folder_of_another_is_its_own(self):
         self.save_at(1)
         inner = os.path.join(self.model_dir, 'inner')

@@ -93,6 +93,11 @@ class DistillationTest(tf.test.TestCase, parameterized.TestCase):
             expected = 0.7 * a + 0.3 * b
             self.assertAllClose(gradient, expected, 1e-5, 1e-6)
 
+    def test_another_vocabulary_is_an_error(self):
+        model = tfcharrnn.CharRNN(3, 2, 4)
+        with self.assertRaisesRegex(ValueError, 'knows 3 .* the teacher 5'):
+            Distillation(model, tfcharrnn.CharRNN(5, 2, 4))
+
     def test_who_learns_from_itself_alone_learns_nothing(self):
         model = toys.FrequencyModel()
         trained = toys.make_trainer(

@@ -23,7 +23,11 @@ from tfcharrnn.training.trainer import Trainer
 
 
 class PacedBatch(NamedTuple):
-    """A `Batch`, and the share of the lines that it was drawn from."""
+    """A `Batch`, and the share of the lines that it was drawn from.
+
+    Attributes:
+        share: A float32 scalar, above 0, up to 1.
+    """
 
     inputs: tf.Tensor
     targets: tf.Tensor
@@ -44,7 +48,7 @@ class SelfPaced(Batches):
     while K falls. The number of lines then grows by itself as the model learns.
     With a `share` it is known beforehand, so that a random order can have the
     same pace: that is the control to compare with, as in Wu, Dyer and Neyshabur
-    (2021, https://arxiv.org/abs/2012.03107). `hardest` turns the order around.
+    (2021, https://arxiv.org/abs/2012.03107). `hardest` reverses the order.
 
     The loss of a line is in nats per character, its end included. A sum would
     be small for every short line, whatever it says, as `rarity` is. The mean
@@ -166,7 +170,7 @@ class SelfPaced(Batches):
             values = self._measured(trainer.model)
             known = place.measured = Measured.of(trainer.step, values)
             logging.info(
-                'Lines have losses of %.2f nats on average at step %d',
+                'Lines have %.2f nats per character on average at step %d',
                 *(values.mean(), trainer.step),
             )
         if len(known.losses) != self._num_lines:

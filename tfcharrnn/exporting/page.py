@@ -30,7 +30,7 @@ from tfcharrnn.exporting.units import find_units
 from tfcharrnn.generation.generator import Generator
 from tfcharrnn.text.corpus import Corpus
 from tfcharrnn.text.vocabulary import Vocabulary
-from tfcharrnn.training import packaged
+from tfcharrnn.training import model_dir as model_dirs
 
 PAGE = pathlib.Path(__file__).with_name('page')
 # A browser takes noticeable time, and memory, for a larger file.
@@ -121,8 +121,8 @@ def make_payload(
     Raises:
         FileNotFoundError, ValueError: As for `write_run`.
     """
+    model_dir, checkpoint = model_dirs.split(model_dir, checkpoint)
     name = os.path.basename(os.path.abspath(model_dir))
-    model_dir = packaged.located(model_dir)
     shown, start, vocabulary = snapshots.load(
         model_dir, checkpoint, checkpoints
     )
@@ -134,7 +134,7 @@ def make_payload(
             shown, start, vocabulary, name=name, curve=curve, corpus=corpus
         ),
         'python': card.python(
-            name, checkpoint if checkpoint in ('latest', 'best') else None
+            name, checkpoint if checkpoint == 'best' else None
         ),
     }
 

@@ -16,6 +16,9 @@ from tfcharrnn.nn.cells import RNNCell
 
 _Cell = TypeVar('_Cell', bound=RNNCell)
 
+# What tells whether a class of cells can drop elements of its state.
+_MASKED = {'state_mask', '__call__'}
+
 
 class Noise(NamedTuple):
     """The randomness of one training step: `model(..., training=noise)`.
@@ -281,11 +284,18 @@ def drop_states(
 def check_states(cells: Sequence[Any], rate: float) -> None:
     """Refuses a rate of the state where a cell cannot drop it.
 
+    A class that overrides the step says that it heeds `state_mask` by declaring
+    it anew.
+
     Raises:
         ValueError: If the rate is above 0 and a cell has no `state_mask`.
     """
     for cell in cells:
-        if rate and not hasattr(cell, 'state_mask'):
+        # The first class that has either.
+        owner = next(
+            (c for c in type(cell).__mro__ if _MASKED & {*vars(c)}), object
+        )
+        if rate and 'state_mask' not in vars(owner):
             raise ValueError(
                 f'A {type(cell).__name__} has no `state_mask`, so no elements '
                 f'of its state can be dropped, but `dropout.state` is '

@@ -14,7 +14,7 @@ from tfcharrnn import data
 from tfcharrnn.nn.mixture import Mixture
 from tfcharrnn.nn.ngram import NGram
 from tfcharrnn.running import texts
-from tfcharrnn.running.mixture_config import MixtureConfig
+from tfcharrnn.running.mixture_config import MixtureConfig, models_in
 from tfcharrnn.text import held_out
 from tfcharrnn.text.corpus import Corpus
 from tfcharrnn.text.vocabulary import Vocabulary
@@ -67,7 +67,7 @@ def load_mixture(
         ValueError: The vocabularies or texts differ, a file is damaged, or an
             argument is invalid.
     """
-    runs = [os.fspath(run) for run in runs]
+    runs = [path for run in runs for path in models_in(run)]
     MixtureConfig(  # Which checks them.
         model_dir=','.join(runs),
         checkpoint=checkpoint or 'latest',

@@ -49,6 +49,16 @@ def snapshots_in(folder: str | os.PathLike) -> list[pathlib.Path]:
     return [found[step] for step in sorted(found)]
 
 
+def models_in(name: str | os.PathLike) -> list[str]:
+    """Returns the models that a name stands for: itself, or several.
+
+    >>> models_in('runs/bard')
+    ['runs/bard']
+    """
+    found = members_in(name) or snapshots_in(name) or [name]
+    return [os.fspath(path) for path in found]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MixtureConfig(fields.Settings):
     """A trained model, or several in a mixture; see `running.mixing`.
@@ -87,11 +97,7 @@ class MixtureConfig(fields.Settings):
         """The runs; members and the checkpoints of a history one by one."""
         whole = os.path.isdir(self.model_dir)  # Its name may have a comma.
         names = [self.model_dir] if whole else self.model_dir.split(',')
-        return [
-            str(path)
-            for name in names
-            for path in members_in(name) or snapshots_in(name) or [name]
-        ]
+        return [path for name in names for path in models_in(name)]
 
     def check_together(self) -> None:
         """Refuses settings that contradict each other."""

@@ -345,11 +345,12 @@ class Run:
             tensorboard=tensorboard,
         )
         result.append((self._period(config.sample_every), sample))
-        result.append((self._period(config.save_every), self._save_unless_last))
         kept = config.keep_every
         if config.num_cycles and not kept:
             kept = cycle_length(config, self.steps)
+        # Before the save: a run killed between the two keeps them once more.
         result.append((kept, checkpointer.keep))
+        result.append((self._period(config.save_every), self._save_unless_last))
         return [(period, callback) for period, callback in result if period]
 
     def _period(self, steps):

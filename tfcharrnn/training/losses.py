@@ -39,7 +39,7 @@ def cross_entropy(
 
 
 def by_row(logits: tf.Tensor, targets: tf.Tensor, mask: tf.Tensor) -> Sum:
-    """Does the same as `cross_entropy`, for each row.
+    """Sums the cross entropy of each row; see `cross_entropy`.
 
         >>> zeros, targets = tf.zeros([2, 2, 65]), tf.constant([[5, 7], [0, 0]])
         >>> mask = tf.constant([[True, True], [True, False]])

@@ -90,7 +90,7 @@ def load_model(
         FileNotFoundError: If there is no model or no such checkpoint.
         ValueError: If a file is damaged, or belongs to another model.
     """
-    model_dir, own = split(model_dir)
+    model_dir, checkpoint = split(model_dir, checkpoint)
     path = description(model_dir)
     check_inside(model_dir)
     config = read_config(path)
@@ -114,7 +114,7 @@ def load_model(
         checkpoints.load_weights(model, checkpoint, digest)
         return model
 
-    paths = find(model_dir, own or checkpoint)
+    paths = find(model_dir, checkpoint)
     _, model = checkpoints.first_good(paths, load)
     return model, vocabulary
 
@@ -145,10 +145,10 @@ def find(model_dir: str | os.PathLike, checkpoint: str | None) -> list[str]:
 
     Raises:
         FileNotFoundError: If there are none.
+        ValueError: If `model_dir` names another one.
     """
-    model_dir, own = split(model_dir)
-    checkpoint = own or checkpoint
-    if checkpoint in (None, 'latest', BEST):
+    model_dir, checkpoint = split(model_dir, checkpoint)
+    if checkpoint in ('latest', BEST):
         is_best = checkpoint == BEST
         directory = os.path.join(model_dir, BEST) if is_best else str(model_dir)
         paths = checkpoints.candidates(directory)
@@ -158,29 +158,36 @@ def find(model_dir: str | os.PathLike, checkpoint: str | None) -> list[str]:
                 + (': nothing was validated in training.' if is_best else '.')
             )
         return paths
-    path = os.fspath(checkpoint).removesuffix('.index')
-    if not os.path.exists(path + '.index'):
+    if not os.path.exists(f'{checkpoint}.index'):
         raise FileNotFoundError(
-            f"There is no checkpoint '{path}'. Give 'latest', 'best', or the "
-            f"path of one, such as '{os.path.join(model_dir, 'ckpt-500')}'."
+            f"There is no checkpoint '{checkpoint}'. Give 'latest', 'best', or "
+            f"a path, such as '{os.path.join(model_dir, 'ckpt-500')}'."
         )
-    return [path]
+    return [checkpoint]
 
 
-def split(source: str | os.PathLike) -> tuple[pathlib.Path, str | None]:
-    """Splits the name of a model into its folder and a checkpoint.
+def split(
+    source: str | os.PathLike, checkpoint: str | os.PathLike | None = None
+) -> tuple[pathlib.Path, str]:
+    """Returns the folder of a model and a checkpoint, for `load_model`.
 
     Args:
         source: A `model_dir`, its folder `best`, or a checkpoint in it.
-
-    Returns:
-        The first two arguments of `load_model`.
+        checkpoint: As for `load_model`.
     """
     path = pathlib.Path(packaged.located(source))
+    given = os.fspath(checkpoint or 'latest').removesuffix('.index')
     for folder in () if (path / MODEL).exists() else path.parents[:2]:
         if (folder / MODEL).exists():
-            return folder, BEST if path.name == BEST else str(path)
-    return path, None
+            own = str(path).removesuffix('.index')
+            own = BEST if path.name == BEST else own
+            if given not in ('latest', own):
+                raise ValueError(
+                    f"`checkpoint` is '{given}', but `model_dir` names "
+                    f"'{own}': give one of the two."
+                )
+            return folder, own
+    return path, given
 
 
 def description(model_dir: str | os.PathLike) -> str:

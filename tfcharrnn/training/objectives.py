@@ -113,8 +113,16 @@ class Distillation:
             weight: The teacher's share of the target, above 0, up to 1.
 
         Raises:
-            ValueError: If `weight` is out of range.
+            ValueError: If `weight` is out of range, or the vocabularies differ
+                in size.
         """
+        sizes = [getattr(m, 'vocab_size', None) for m in (model, teacher)]
+        if None not in sizes and sizes[0] != sizes[1]:
+            raise ValueError(
+                f'The model knows {sizes[0]} characters and the teacher '
+                f'{sizes[1]}, but they must share one vocabulary. Train both '
+                'on the same text.'
+            )
         self._model = model
         self._teacher = teacher
         self._weight = checks.number('weight', weight, above=0.0, high=1.0)
