@@ -87,7 +87,7 @@ class PageFileTest(parameterized.TestCase):
         labels = dict(document['card'])
         self.assertIn('play.txt', labels['Trained on'])
         self.assertRegex(labels['Copies'], r'\d of 9\d\d pieces')
-        self.assertIn("'bard', 'latest'", document['python'])
+        self.assertIn("from_checkpoint('bard')", document['python'])
         text = pathlib.Path(running_commands.CORPUS).read_text()
         self.assertIn(document['sampleText'], text)
         self.assertNotEqual(document['sampleText'], '')
