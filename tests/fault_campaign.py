@@ -181,7 +181,7 @@ class Campaign:
             self.kills(share, f'kill -9, {name}', *more)
 
     def machines(self, number: int = 2) -> None:
-        """Kills runs where the clock jumps, and where there are no locks."""
+        """Kills runs where the clock jumps, or the file system has no locks."""
         for machine in ('jumping clock', 'no locks'):
             self.kills(number, machine, machine)
 

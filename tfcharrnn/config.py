@@ -235,8 +235,7 @@ class ModelConfig(fields.Settings):
         '0',
         "Dropout rate of each layer's outputs; or rates by location (rows of "
         'the embedding, inputs, embedding, layers, output, weights, state), '
-        'such as '
-        'output:0.5,embedding:0.15,locked.',
+        'such as output:0.5,embedding:0.15,locked.',
         check=_dropout,
     )
     tied: bool = switch(False, 'The logits share the weights of the embedding.')

@@ -119,7 +119,7 @@ def _show(model, vocabulary, text) -> None:
     unseen = surprise.num_unseen
     sys.stderr.write(
         f'{len(surprise):,} {unit}s'
-        # Of a text without any that is known, there is no mean.
+        # A text of unknown characters only has no mean.
         + f', {bits:.3f} bits per {unit}' * math.isfinite(bits)
         + f'; {unseen:,} not known' * bool(unseen)
         + '.\n'

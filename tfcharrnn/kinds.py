@@ -42,7 +42,7 @@ OPTIMIZERS = {
 }
 # The kinds of curricula, and how they are written in the help and in errors.
 _WRITTEN = {
-    ('length', 'vocabulary'): ('length:25@1000,50@3000,100, vocabulary:...'),
+    ('length', 'vocabulary'): 'length:25@1000,50@3000,100, vocabulary:...',
     ('easiest', 'hardest', 'random'): (
         'easiest:loss,competence=0.1@5000, hardest:...'
     ),

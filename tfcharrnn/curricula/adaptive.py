@@ -150,12 +150,7 @@ class AdaptiveMixture(Batches):
             ValueError: If there are several replicas, or the record is of
                 other sources.
         """
-        if trainer.replicas.count > 1:
-            raise ValueError(
-                'A curriculum that teaches itself is for one device, but there '
-                f'are {trainer.replicas.count} replicas. Train without a '
-                'strategy.'
-            )
+        trainer.replicas.check_single()
         self._place = trainer.record.place
         if self._place.choices is None:
             self._place.choices = self._policy.begin(len(self._sources))

@@ -106,7 +106,7 @@ def growing_vocabulary(
             f'`curriculum` is {config.curriculum!r}, but a vocabulary grows by '
             'sizes and steps that rise, as in vocabulary:20@1000,40@3000,all.'
         ) from None
-    if config.control and last != 'all':  # There is no stage without it.
+    if config.control and last != 'all':  # Each stage has a limit.
         size = schedules.constant(float(sizes[-1]))
     drawn = pools.growing_vocabulary(
         lines, corpus.vocabulary, config.batch_size, size=size, seed=config.seed

@@ -55,9 +55,10 @@ class SelfPaced(Batches):
     favours long lines a little: the first characters are hard to guess.
 
     The price is a forward pass over all lines at each measurement, about a
-    quarter of the time that it takes to train on them once. Measured once a
-    pass, steps took 1.25 to 1.32 times as long; once in ten, 1.05 to 1.07
-    times (GRU(512) and GRU(128) on two cores, measurements included).
+    quarter of the time that it takes to train on them once. From the time of a
+    step and that of a measurement it follows that steps take 1.25 to 1.32 times
+    as long with one in each pass, and 1.05 to 1.07 times with one in ten
+    (GRU(512) and GRU(128) on two cores).
 
     The losses are in the record of the run, `place.measured`, 5.3 bytes for
     each line. What is drawn is a function of them, the seed and the position,
@@ -158,12 +159,7 @@ class SelfPaced(Batches):
             ValueError: If there are several replicas, or the record is of
                 other lines.
         """
-        if trainer.replicas.count > 1:
-            raise ValueError(
-                'A curriculum that teaches itself is for one device, but there '
-                f'are {trainer.replicas.count} replicas. Train without a '
-                'strategy.'
-            )
+        trainer.replicas.check_single()
         place, every = trainer.record.place, self.enter_every
         known = place.measured
         if known is None or known.step // every < trainer.step // every:

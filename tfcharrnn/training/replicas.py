@@ -38,6 +38,14 @@ class Replicas:
         self.strategy = tf.distribute.get_strategy()
         self.count = self.strategy.num_replicas_in_sync
 
+    def check_single(self) -> None:
+        """Raises ValueError if there are several: not all data can be split."""
+        if self.count > 1:
+            raise ValueError(
+                'A curriculum that teaches itself is for one device, but there '
+                f'are {self.count} replicas. Train without a strategy.'
+            )
+
     def check_rows(self, dataset: Dataset) -> None:
         """Raises ValueError if the rows cannot be split evenly."""
         if dataset.batch_size % self.count:
