@@ -33,7 +33,7 @@ def make_trainer(
         share: Multiplies the learning rate.
 
     Raises:
-        SettingError: If a setting is not a schedule, or has a value out of range.
+        SettingError: If a setting is not a schedule, or is out of range.
     """
     augments = []
     probability = _schedule(config, 'sampling_probability', steps)
