@@ -76,6 +76,25 @@ class ComparisonTest(parameterized.TestCase):
         self.assertEqual(both.values('plain', 'area'), {0: 3.0})
         self.assertEqual(both.values('short', 'area'), {0: 3.0})
 
+    def test_runs_are_compared_after_as_many_characters(self):
+        runs = {
+            'plain': {0: curve(4.0, 2.0), 1: curve(5.0, 3.0)},
+            'short': {
+                0: curve(4.0, 3.0, 1.0, chars=60),  # At 60, 120 and 180.
+                1: curve(4.0, 3.0, 2.0, chars=60),
+            },
+        }
+        both = Comparison('valid_loss', runs)
+        self.assertEqual(both.values('short', 'matched'), {0: 1.0, 1: 2.0})
+        plain = both.values('plain', 'matched')  # At 180, on the way to 200.
+        self.assertAlmostEqual(plain[0], 4.0 - 0.8 * 2.0)
+        self.assertAlmostEqual(plain[1], 5.0 - 0.8 * 2.0)
+        difference = both.difference('short', 'matched')
+        self.assertAlmostEqual(difference.mean, -1.4)
+        self.assertIn('after as many characters', tables.as_text(both))
+        self.assertIn('-1.4000', tables.as_text(both))
+        self.assertNotIn('as many', tables.as_text(compare(**CLEAR)))
+
     def test_speed_ups_are_geometric_means_of_the_pairs_that_reached_it(self):
         both = compare(target=1.15, **CLEAR)
         chars, seconds = both.slow_down('fast')

@@ -11,7 +11,7 @@ from tfcharrnn.comparing import curves
 from tfcharrnn.comparing.curves import Curve
 from tfcharrnn.comparing.differences import MOST_PAIRS, Difference, paired
 
-MEASURES = 'last', 'best', 'area'
+MEASURES = 'last', 'best', 'area', 'matched'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +39,12 @@ class Comparison:
         return next(iter(self.curves))
 
     @property
+    def is_even(self) -> bool:
+        """Whether all runs have read the same number of characters."""
+        runs = [run for each in self.curves.values() for run in each.values()]
+        return len({run.num_chars[-1] for run in runs}) < 2
+
+    @property
     def falls(self) -> bool:
         """Whether less is better."""
         return 'accuracy' not in self.metric
@@ -49,13 +55,16 @@ class Comparison:
         Args:
             name: The variant.
             measure: One of `MEASURES`: the metric at the last evaluation; at
-                the best one; or its mean over the characters that all runs
-                were measured on, which is the area under the curve.
+                the best one; its mean over the characters that all runs were
+                measured on, which is the area under the curve; or the metric
+                after as many characters as the run with the fewest has read.
         """
         runs = self.curves[name]
+        begin, end = self._range()
         if measure == 'area':
-            begin, end = self._range()
             return {seed: run.area(begin, end) for seed, run in runs.items()}
+        if measure == 'matched':
+            return {seed: run.area(end, end) for seed, run in runs.items()}
         best = min if self.falls else max
         return {
             seed: run.values[-1] if measure == 'last' else best(run.values)

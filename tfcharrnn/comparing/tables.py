@@ -120,7 +120,7 @@ def runs_as_csv(comparison: Comparison) -> str:
             rows[-1] += [*reached.get(seed, ('', '')), '']
         for (other, seed), reason in sorted(comparison.missing.items()):
             if other == name:
-                rows.append([name, seed, *[''] * 7, reason])
+                rows.append([name, seed, *[''] * (len(rows[0]) - 3), reason])
     return _write_csv(rows)
 
 
@@ -148,17 +148,19 @@ def _means(comparison):
 
 def _differences(comparison):
     control, metric = comparison.control, comparison.metric
-    rows = [['variant', 'last', 'better in', 'best', 'area']]
+    columns = {'last': 'last', 'best': 'best', 'area': 'area'}
+    if not comparison.is_even:
+        columns['matched'] = 'after as many characters'
+    rows = [['variant', *columns.values()]]
+    rows[0].insert(2, 'better in')
     for name in comparison.curves:
         if name == control:
             continue
-        last, best, area = (
-            comparison.difference(name, measure)
-            for measure in ('last', 'best', 'area')
-        )
+        found = [comparison.difference(name, measure) for measure in columns]
+        rows.append([name, *map(_interval, found)])
+        last = found[0]
         counts = f'{last.num_better} of {last.num_pairs}' if last else ''
-        rows.append([name, _interval(last), counts])
-        rows[-1] += [_interval(best), _interval(area)]
+        rows[-1].insert(2, counts)
     title = f'{metric}, difference from {control} and its 95 % interval'
     return Table(title, rows)
 
