@@ -217,14 +217,25 @@ def fuzz_files(draw, bard):
     patterns = draw.choice((FILES, FILES, REPORTS))
     paths = [x for p in patterns for x in pathlib.Path('run').glob(p)]
     path = draw.choice(sorted(paths))
-    content = bytearray(path.read_bytes())
-    for _ in range(draw.randint(1, 20) if content else 0):
-        content[draw.randrange(len(content))] = draw.randrange(256)
-    path.write_bytes(content)
+    path.write_bytes(damaged(draw, path.read_bytes()))
     result = use(kind, 'run')
     name = str(path.relative_to('run'))
     outcome = judge(kind, name, result, result[:2] == sound(kind, bard)[:2])
     return outcome, f'{kind} {name}: {result}'
+
+
+def damaged(draw, content):
+    """Changes up to 20 bytes: to any, or each to its neighbour.
+
+    A character's neighbour is another character, so that text stays text, and
+    numbers stay numbers: what is wrong then is only what it says.
+    """
+    content = bytearray(content)
+    likely = draw.random() < 0.5
+    for _ in range(draw.randint(1, 20) if content else 0):
+        place = draw.randrange(len(content))
+        content[place] = content[place] ^ 1 if likely else draw.randrange(256)
+    return bytes(content)
 
 
 @functools.cache
@@ -307,28 +318,32 @@ def work(notes, bard, seed, *cases):
     """Runs cases in this process; notes when each begins, and its outcome."""
     tf = startup.import_tensorflow()
     tf.get_logger().setLevel('ERROR')
+    for case in cases:
+        note_begin(notes, case)
+        part, _, number = case.partition(':')
+        outcome, seen = run_case(part, int(number), seed=int(seed), bard=bard)
+        write_note(notes, {'case': case, 'outcome': outcome, 'seen': seen})
+
+
+def note_begin(notes, case):
+    """Notes that a case begins, and what this process has used so far."""
+    write_note(notes, {'case': case, 'seconds': time.process_time()})
+
+
+def write_note(notes, note):
+    """Adds a line to the notes of a process."""
     with open(notes, 'a') as file:
-        for case in cases:
-            part, _, number = case.partition(':')
-            note = {'case': case, 'seconds': time.process_time()}
-            file.write(json.dumps(note) + '\n')
-            file.flush()
-            outcome, seen = run_case(
-                part, int(number), seed=int(seed), bard=bard
-            )
-            note = {'case': case, 'outcome': outcome, 'seen': seen}
-            file.write(json.dumps(note) + '\n')
-            file.flush()
+        file.write(json.dumps(note) + '\n')
 
 
 class Worker:
     """A process that runs cases, and is killed where one does not end."""
 
-    def __init__(self, folder, bard, cases):
+    def __init__(self, folder, bard, cases, work=work):
         """Starts it."""
         self._notes = pathlib.Path(tempfile.mkstemp(dir=folder)[1])
         self._process = running_commands.Process(
-            work, str(self._notes), bard, str(FLAGS.seed), *cases
+            work, str(self._notes), bard, str(FLAGS['seed'].value), *cases
         )
 
     def outcomes(self):
