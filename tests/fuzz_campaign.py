@@ -225,16 +225,17 @@ def fuzz_files(draw, bard):
 
 
 def damaged(draw, content):
-    """Changes up to 20 bytes: to any, or each to its neighbour.
+    """Changes up to 20 bytes to any; or one letter or digit to its neighbour.
 
-    A character's neighbour is another character, so that text stays text, and
-    numbers stay numbers: what is wrong then is only what it says.
+    After the latter, a file still has its form, and only says what is wrong.
     """
     content = bytearray(content)
-    likely = draw.random() < 0.5
+    plain = [i for i, x in enumerate(content) if chr(x).isalnum() and x < 128]
+    if plain and draw.random() < 0.5:
+        content[draw.choice(plain)] ^= 1
+        return bytes(content)
     for _ in range(draw.randint(1, 20) if content else 0):
-        place = draw.randrange(len(content))
-        content[place] = content[place] ^ 1 if likely else draw.randrange(256)
+        content[draw.randrange(len(content))] = draw.randrange(256)
     return bytes(content)
 
 
