@@ -1,5 +1,8 @@
+import io
 import os
 import pathlib
+import zipfile
+from unittest import mock
 
 import hypothesis
 import numpy as np
@@ -120,6 +123,75 @@ class DamageTest(saving.FolderTest):
         for read in (self.loaded_step, self.restored_step):
             with self.assertRaisesRegex(ValueError, name.split('.data')[0][:6]):
                 read()
+
+    def test_a_tensor_that_its_file_cannot_hold_is_not_read(self):
+        self.save_at(2)
+        prefix = os.path.join(self.model_dir, 'ckpt-2')
+        # Text, of which each character takes many bytes in memory.
+        tf.raw_ops.SaveV2(
+            prefix=prefix,
+            tensor_names=['progress/.ATTRIBUTES/py_state'],
+            shape_and_slices=[''],
+            tensors=[tf.fill([1 << 20], '')],
+        )
+        data = pathlib.Path(f'{prefix}.data-00000-of-00001')
+        data.write_bytes(data.read_bytes()[:100])
+        for read in (checkpoints.read_record, checkpoints.opened):
+            with self.assertRaisesRegex(
+                ValueError, "ckpt-2' is damaged.* take 1,048,576 bytes"
+            ):
+                read(prefix)
+
+    def test_a_folder_of_its_name_is_not_followed(self):
+        checkpointer = self.checkpointer()
+        checkpointer.trainer.record.notes['place'] = 'elsewhere'
+        self.go_to(checkpointer, 1)
+        checkpointer.save()
+        elsewhere = os.path.join(self.get_temp_dir(), 'elsewhere')
+        os.rename(self.model_dir, elsewhere)
+        self.save_at(1)
+        folder = pathlib.Path(self.model_dir, 'ckpt-1')
+        folder.mkdir()
+        for name in 'model_checkpoint_path', 'all_model_checkpoint_paths':
+            with open(folder / 'checkpoint', 'a') as file:
+                file.write(f'{name}: "{elsewhere}/ckpt-1"\n')
+        self.assertEqual(checkpoints.read_record(str(folder)).notes, {})
+
+    @parameterized.parameters(
+        (b'{}', zipfile.ZIP_BZIP2, 'grow'),
+        (b'{}', zipfile.ZIP_DEFLATED, 'grow'),
+        (b'[' * 100_000, zipfile.ZIP_STORED, 'recursion'),
+        (b'[]', zipfile.ZIP_STORED, 'attribute'),
+    )
+    def test_a_record_that_is_not_one(self, text, method, message):
+        self.save_at(1)
+        array = io.BytesIO()
+        np.save(array, np.frombuffer(text, np.uint8))
+        self.replace_record(array.getvalue(), method)
+        for read in (self.loaded_step, self.restored_step):
+            with self.assertRaisesRegex(ValueError, f'ckpt-1.*{message}'):
+                read()
+
+    def test_a_record_that_claims_more_than_it_has(self):
+        self.save_at(1)
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header,
+            {'descr': '|u1', 'fortran_order': False, 'shape': (1 << 60,)},
+        )
+        self.replace_record(header.getvalue(), zipfile.ZIP_STORED)
+        with self.assertRaisesRegex(ValueError, 'ckpt-1.*claims more'):
+            self.loaded_step()
+
+    def replace_record(self, array, method):
+        """Writes a checkpoint whose record is an archive with an array."""
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, 'w', method) as archive:
+            archive.writestr('progress.npy', array)
+        with mock.patch.object(
+            checkpoints.Progress, 'serialize', lambda _: content.getvalue()
+        ):
+            self.save_at(1)
 
     @parameterized.parameters(*saving.FILES[1:3])
     def test_a_flipped_bit_is_noticed_or_does_no_harm(self, name):

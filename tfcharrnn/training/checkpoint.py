@@ -11,8 +11,10 @@ its vocabulary identifies files of another model.
 from __future__ import annotations
 
 import contextlib
+import glob
 import io
 import json
+import math
 import os
 import pathlib
 import re
@@ -100,6 +102,7 @@ def read(
         ValueError: If the file is damaged, or belongs to another model or
             optimizer.
     """
+    opened(path)
     with _naming(path):
         status = checkpoint.read(path)
         if partial:
@@ -120,11 +123,12 @@ def load_weights(model: Any, path: str, expected: str) -> None:
         ValueError: If the file is damaged, or belongs to another model.
     """
     read(tf.train.Checkpoint(model=model), path, partial=True)
+    reader = opened(path)
     with _naming(path):
-        names = tf.train.load_checkpoint(path).get_variable_to_shape_map()
-        document = _read_progress(path)
+        document = _read_progress(reader)
         if document is not None:
             _check_digest(document, expected)
+    names = reader.get_variable_to_shape_map()
     if any(name.startswith(AVERAGES) for name in names):
         averages = {AVERAGES: list(model.trainable_variables)}
         read(tf.train.Checkpoint(**averages), path, partial=True)
@@ -136,15 +140,44 @@ def read_record(path: str) -> Record:
     Raises:
         ValueError: If the file is damaged.
     """
+    reader = opened(path)
     with _naming(path):
-        document = _read_progress(path)
+        document = _read_progress(reader)
         return Record() if document is None else _record_of(document)
 
 
 def size_in_bytes(path: str) -> int:
     """Returns the size of the files that hold the tensors of a checkpoint."""
-    parts = pathlib.Path(path).parent.glob(f'{os.path.basename(path)}.data-*')
-    return sum(part.stat().st_size for part in parts)
+    parts = glob.glob(f'{glob.escape(path)}.data-*')
+    return sum(os.path.getsize(part) for part in parts)
+
+
+def opened(path: str) -> Any:
+    """Returns a reader of a checkpoint whose files can hold its tensors.
+
+    TensorFlow makes room for a tensor before it looks for its bytes.
+
+    Raises:
+        ValueError: If the file is damaged, or tensors are larger than it.
+    """
+    with _naming(path):
+        # Not `load_checkpoint`, which would follow the list in a folder that
+        # has the name of the checkpoint.
+        reader = tf.compat.v1.train.NewCheckpointReader(path)
+        shapes = reader.get_variable_to_shape_map()
+        types = reader.get_variable_to_dtype_map()
+        needed = sum(
+            # A string takes a byte or more.
+            math.prod(shape) * (1 if dtype == tf.string else dtype.size)
+            for shape, dtype in ((shapes[n], types[n]) for n in shapes)
+        )
+        size = size_in_bytes(path)
+        if needed > size or not size:
+            raise ValueError(
+                f'its tensors take {needed:,} bytes, but its files have '
+                f'{size:,}.'
+            )
+        return reader
 
 
 def candidates(directory: str) -> list[str]:
@@ -222,9 +255,8 @@ def first_good(
     raise first_error
 
 
-def _read_progress(path):
+def _read_progress(reader):
     """Returns the document in a checkpoint, or None."""
-    reader = tf.train.load_checkpoint(path)
     if _PROGRESS_KEY not in reader.get_variable_to_shape_map():
         return None
     return _parse(reader.get_tensor(_PROGRESS_KEY))[0]
@@ -232,10 +264,20 @@ def _read_progress(path):
 
 def _parse(serialized):
     """Returns the JSON document, and the arrays of the state."""
-    with np.load(io.BytesIO(serialized), allow_pickle=False) as arrays:
-        document = json.loads(arrays['progress'].tobytes())
-        count = len(arrays.files) - 1
-        return document, [arrays[f'state_{i}'] for i in range(count)]
+    content = io.BytesIO(serialized)
+    with zipfile.ZipFile(content) as archive:
+        members = archive.infolist()
+    if sum(member.file_size for member in members) > len(serialized) or any(
+        member.compress_type != zipfile.ZIP_STORED for member in members
+    ):
+        raise ValueError('its record would grow when it is read.')
+    try:
+        with np.load(content, allow_pickle=False) as arrays:
+            document = json.loads(arrays['progress'].tobytes())
+            count = len(arrays.files) - 1
+            return document, [arrays[f'state_{i}'] for i in range(count)]
+    except MemoryError as error:
+        raise ValueError('its record claims more than it has.') from error
 
 
 def _record_of(document):
@@ -294,10 +336,13 @@ def _naming(path: str) -> Iterator[None]:
     # IndexError: the file with the data is too short.
     except (
         AssertionError,
+        AttributeError,
         EOFError,
         IndexError,
         KeyError,
         OSError,
+        OverflowError,
+        RecursionError,
         TypeError,
         ValueError,
         zipfile.BadZipFile,
