@@ -34,6 +34,26 @@ class WriteTest(parameterized.TestCase):
             files.write(kind(self.path), text)
             self.assert_holds(text)
 
+    def test_what_leads_out_of_a_folder_or_never_ends(self):
+        inside, outside = self.directory / 'in', self.directory / 'out'
+        for folder in (inside, outside):
+            folder.mkdir()
+        (inside / 'notes').touch()
+        (inside / 'link').symlink_to(inside / 'notes')
+        files.check_inside(inside)
+        files.check_inside(self.directory / 'missing')
+        path = inside / 'file'
+        for make, part in (
+            (lambda: path.symlink_to(outside), 'leads out'),
+            (lambda: path.symlink_to(outside / 'missing'), 'leads out'),
+            (lambda: path.symlink_to(path), 'leads out'),
+            (lambda: os.mkfifo(path), 'never end'),
+        ):
+            make()
+            with self.assertRaisesRegex(ValueError, f"file' is .*{part}"):
+                files.check_inside(inside)
+            path.unlink()
+
     @parameterized.parameters('write', 'fsync', 'replace')
     def test_a_failure_leaves_what_was_there(self, step):
         files.write(self.path, 'old')
@@ -44,6 +64,16 @@ class WriteTest(parameterized.TestCase):
             with self.assertRaisesRegex(OSError, 'No space left'):
                 files.write(self.path, 'new')
         self.assert_holds('old')
+
+    def test_a_link_in_its_way_is_not_followed(self):
+        other = self.directory / 'other'
+        other.write_text('precious')
+        partial = f'.{self.path.name}.{os.getpid()}.partial'
+        (self.directory / partial).symlink_to(other)
+        files.write(self.path, 'to be')
+        self.assertEqual(other.read_text(), 'precious')
+        other.unlink()
+        self.assert_holds('to be')
 
     @parameterized.parameters(KeyboardInterrupt, SystemExit)
     def test_so_does_a_signal(self, signal):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -112,6 +112,18 @@ def choice(name: str, value: Any, choices: Iterable[str]) -> str:
             f'`{name}` is {value!r}, but must be one of {", ".join(choices)}.'
         )
     return value
+
+
+def complete(document: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Refuses a document that lacks some of its names.
+
+    >>> complete({'vocab_size': 65}, ['vocab_size', 'cell'])
+    Traceback (most recent call last):
+    ValueError: it has no `cell`.
+    """
+    for name in names:
+        if name not in document:
+            raise ValueError(f'it has no `{name}`.')
 
 
 def _is_whole(value: Any) -> bool:

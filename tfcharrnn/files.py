@@ -56,7 +56,9 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     path = pathlib.Path(path)
     partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
     try:
-        with _naming(path), open(partial, 'wb') as file:
+        partial.unlink(missing_ok=True)
+        # Created anew: a link that someone put there is not followed.
+        with _naming(path), open(partial, 'xb') as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -260,6 +262,44 @@ def shorten(value: object) -> str:
     """
     text = repr(value)
     return text if len(text) <= 40 else f'{text[:40]}...'
+
+
+def leads_out(path: pathlib.Path, folder: str | os.PathLike) -> bool:
+    """Whether a path is a link to what lies outside of a folder.
+
+    >>> leads_out(pathlib.Path('runs/bard'), 'runs')
+    False
+    """
+    if not path.is_symlink():
+        return False
+    try:
+        root = pathlib.Path(folder).resolve()
+        return not path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # It leads to itself.
+        return True
+
+
+def check_inside(folder: str | os.PathLike) -> None:
+    """Refuses a folder with links that lead out of it, or with pipes.
+
+    Args:
+        folder: The folder; it may be missing.
+
+    Raises:
+        ValueError: If there is such a link or pipe; the error names it.
+    """
+    root = pathlib.Path(folder).resolve()
+    for path in root.rglob('*') if root.is_dir() else ():
+        if leads_out(path, root):
+            raise ValueError(
+                f"'{path}' is a link that leads out of '{folder}'. Replace it "
+                'by a copy of its target.'
+            )
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise ValueError(
+                f"'{path}' is neither a file nor a folder, so reading it may "
+                'never end. Delete it.'
+            )
 
 
 def write_json(

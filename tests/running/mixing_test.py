@@ -11,7 +11,7 @@ from running_commands import in_folder
 
 import tfcharrnn
 from tfcharrnn import data
-from tfcharrnn.running import mixing
+from tfcharrnn.running import mixing, mixture_config
 
 SMALL = {
     'batch_size': 4,
@@ -196,6 +196,19 @@ class LoadMixtureTest(tf.test.TestCase, parameterized.TestCase):
         model, vocabulary = tfcharrnn.load_mixture(['lines'], ngram=4)
         text = tfcharrnn.Generator(model, vocabulary).generate('', 20, seed=0)
         self.assertNotIn('\n', text)
+
+
+class MembersTest(tf.test.TestCase):
+    def test_a_member_that_lies_elsewhere_is_refused(self):
+        folder, other = (
+            pathlib.Path(self.get_temp_dir(), name) for name in ('run', 'other')
+        )
+        other.mkdir()
+        mixture_config.member(folder, 1).mkdir(parents=True)
+        self.assertLen(mixture_config.members_in(folder), 1)
+        mixture_config.member(folder, 2).symlink_to(other)
+        with self.assertRaisesRegex(ValueError, "member-2' is .* leads out"):
+            mixture_config.models_in(folder)
 
 
 if __name__ == '__main__':

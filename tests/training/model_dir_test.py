@@ -16,6 +16,7 @@ from tfcharrnn.text.vocabulary import Vocabulary
 from tfcharrnn.training import model_dir
 from tfcharrnn.training.model_dir import load_model, read_config
 from tfcharrnn.training.trainer import Trainer
+from tfcharrnn.training.transfer import init_from
 
 
 class NamesTest(saving.FolderTest):
@@ -147,6 +148,43 @@ class DescriptionTest(saving.FolderTest):
         )
         with self.assertRaisesRegex(ValueError, 'model.json.*bytes'):
             load_model(self.model_dir, build=self.fail)
+
+    @parameterized.parameters(*model_dir.SIZES)
+    def test_a_size_that_is_missing_is_no_default(self, name):
+        self.save_at(1)
+        path = os.path.join(self.model_dir, 'model.json')
+        config = dict(read_config(path))
+        del config[name]
+        files.write_json(
+            path, {'format': 'tfcharrnn model', 'version': 1, 'model': config}
+        )
+        for read in (
+            load_model,
+            lambda source: init_from(
+                source, saving.make().model, saving.CHARACTERS
+            ),
+        ):
+            with self.assertRaisesRegex(ValueError, f'model.json.*`{name}`'):
+                read(self.model_dir)
+
+    @parameterized.parameters('emptied', 'deleted')
+    def test_without_data_no_model_is_built(self, damage):
+        self.save_at(1)
+        path = pathlib.Path(self.model_dir, 'ckpt-1.data-00000-of-00001')
+        path.write_bytes(b'') if damage == 'emptied' else path.unlink()
+        with self.assertRaisesRegex(ValueError, "ckpt-1' is damaged.* 0"):
+            load_model(self.model_dir, build=self.fail)
+
+    def test_settings_are_not_read_through_a_link_or_without_end(self):
+        self.save_at(1)
+        path = pathlib.Path(self.model_dir, 'run.flags')
+        path.symlink_to('/dev/zero')
+        with self.assertRaisesRegex(ValueError, 'run.flags.* leads out'):
+            model_dir.read_settings(self.model_dir)
+        path.unlink()
+        path.write_text('#' * (1 << 20) + '\n')
+        with self.assertRaisesRegex(ValueError, 'run.flags.* more than'):
+            model_dir.read_settings(self.model_dir)
 
     @parameterized.parameters('checkpoint', 'model.json', 'metrics.jsonl')
     def test_a_link_that_leads_out_is_refused(self, name):

@@ -7,7 +7,7 @@ import os
 import pathlib
 import re
 
-from tfcharrnn import fields
+from tfcharrnn import fields, files
 from tfcharrnn.config import HISTORY
 
 
@@ -21,9 +21,18 @@ def members_in(folder: str | os.PathLike) -> list[pathlib.Path]:
 
     >>> members_in('no such folder')
     []
+
+    Raises:
+        ValueError: If one is a link that leads out of the folder.
     """
     found = []
     while (path := member(folder, len(found) + 1)).is_dir():
+        if files.leads_out(path, folder):
+            raise ValueError(
+                f"'{path}' is a link that leads out of '{os.fspath(folder)}'. "
+                'Replace it by a copy of its target, or give that as '
+                '`model_dir`.'
+            )
         found.append(path)
     return found
 

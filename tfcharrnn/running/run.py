@@ -181,7 +181,7 @@ class Run:
             yield self
             return
         folder = self.config.folder
-        model_dirs.check_inside(folder)
+        files.check_inside(folder)
         if not self.config.overwrite:
             identity.check_settings(folder, self.config)
         with contextlib.ExitStack() as stack:

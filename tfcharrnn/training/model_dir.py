@@ -45,6 +45,9 @@ BEST = 'best'
 _FORMAT = 'tfcharrnn model'
 _VERSION = 1
 _CHECKSUM = '# sha256: '
+_MAX_FLAGS = 1 << 20  # characters of `run.flags`
+# What every description of a `CharRNN` has.
+SIZES = 'vocab_size', 'embedding_dim', 'rnn_units', 'num_layers', 'cell'
 # The files that a run writes, and that `delete_run` deletes.
 _WRITTEN = (
     *(RUN_FLAGS, MODEL, VOCABULARY, METRICS, SAMPLES),
@@ -92,7 +95,7 @@ def load_model(
     """
     model_dir, checkpoint = split(model_dir, checkpoint)
     path = description(model_dir)
-    check_inside(model_dir)
+    files.check_inside(model_dir)
     config = read_config(path)
     vocabulary = _load_vocabulary(model_dir)
     if config.get('vocab_size', len(vocabulary)) != len(vocabulary):
@@ -103,7 +106,10 @@ def load_model(
         )
 
     def load(checkpoint):
+        checkpoints.opened(checkpoint)
         try:
+            if build is CharRNN:
+                checks.complete(config, SIZES)
             _check_size(config, checkpoint)
             model = build(**config)
         except (TypeError, ValueError) as error:
@@ -205,21 +211,6 @@ def description(model_dir: str | os.PathLike) -> str:
     return path
 
 
-def check_inside(model_dir: str | os.PathLike) -> None:
-    """Refuses a directory with links that lead out of it.
-
-    Raises:
-        ValueError: If there is such a link; the error names it.
-    """
-    root = pathlib.Path(model_dir).resolve()
-    for path in root.rglob('*') if root.is_dir() else ():
-        if path.is_symlink() and not path.resolve().is_relative_to(root):
-            raise ValueError(
-                f"'{path}' is a link that leads out of '{model_dir}'. Replace "
-                'it by a copy of its target.'
-            )
-
-
 def read_config(path: str | os.PathLike) -> dict[str, Any]:
     """Reads a model's `config` from its `model.json`.
 
@@ -263,7 +254,7 @@ def check_same(
         ValueError: If architecture, optimizer or vocabulary differ; the error
             says which. Also if a file is damaged, or a link leads out.
     """
-    check_inside(model_dir)
+    files.check_inside(model_dir)
     differences = []
     path = os.path.join(model_dir, MODEL)
     if os.path.exists(path):
@@ -305,11 +296,19 @@ def read_settings(model_dir: str | os.PathLike) -> RunConfig:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged.
+        ValueError: If it is damaged, or a link leads out.
     """
+    files.check_inside(model_dir)
     path = pathlib.Path(model_dir, RUN_FLAGS)
+    with open(path, encoding='utf-8', errors='replace') as file:
+        text = file.read(_MAX_FLAGS + 1)
+    if len(text) > _MAX_FLAGS:
+        raise ValueError(
+            f"'{path}' is damaged: it has more than {_MAX_FLAGS:,} characters. "
+            'Restore it from a copy.'
+        )
     # Not `splitlines`: a value may contain Unicode's other line ends.
-    lines = path.read_text('utf-8', 'replace').removesuffix('\n').split('\n')
+    lines = text.removesuffix('\n').split('\n')
     last = lines[-1]
     if last.startswith(_CHECKSUM) and last != _sign(lines[:-1]):
         raise ValueError(
@@ -401,12 +400,12 @@ def _check_size(config: Mapping[str, Any], path: str) -> None:
     size = checkpoints.size_in_bytes(path)
     needed = _least_bytes(config)
     for name, value in config.items():
-        if isinstance(value, int) and value > size > 0:
+        if isinstance(value, int) and value > size:
             raise ValueError(
                 f"`{name}` is {value:,}, but the checkpoint '{path}' has "
                 f'{size:,} bytes. One of the two is damaged.'
             )
-    if needed > size > 0:
+    if needed > size:
         raise ValueError(
             f"it needs {needed:,} bytes, but the checkpoint '{path}' has "
             f'{size:,}. One of the two is damaged.'

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfcharrnn import fields
+from tfcharrnn import checks, fields, files
 from tfcharrnn.config import ModelConfig
 from tfcharrnn.nn.char_rnn import CharRNN
 from tfcharrnn.text.vocabulary import Vocabulary
@@ -132,6 +132,7 @@ def layer_settings(source: str | os.PathLike) -> dict[str, Any]:
         ValueError: If its description is damaged.
     """
     folder, _ = model_dirs.split(source)
+    files.check_inside(folder)
     config = model_dirs.read_config(model_dirs.description(folder))
     names = {*fields.settings_of(ModelConfig)} - _NOT_LAYERS
     settings = {name: config[name] for name in names if name in config}
@@ -168,6 +169,8 @@ def _builder(model):
     """Returns what builds a model with a cell of one's own, if it has one."""
 
     def build(**config):
+        sizes = [name for name in model_dirs.SIZES if name in model.config]
+        checks.complete(config, sizes)
         if config.get('cell') == model.config['cell']:
             config['cell'] = type(model.cells[0])
         return type(model)(**config)
