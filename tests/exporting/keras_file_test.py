@@ -2,6 +2,8 @@ import io
 import json
 import pathlib
 import pickle
+import struct
+import tracemalloc
 import zipfile
 
 import elsewhere
@@ -325,6 +327,46 @@ class KerasTest(tf.test.TestCase, parameterized.TestCase):
         with zipfile.ZipFile(self.path, 'w', zipfile.ZIP_DEFLATED) as archive:
             archive.writestr('config.json', ' ' * (1 << 23))
         self.assert_refused('config.json is larger')
+
+    @parameterized.parameters('config.json', 'model.weights.h5')
+    def test_unpacks_no_more_than_the_size_that_is_claimed(self, name):
+        self.save(elsewhere.build())
+        size = 12_345_678
+        with zipfile.ZipFile(self.path, 'w', zipfile.ZIP_DEFLATED) as archive:
+            if name != 'config.json':
+                archive.writestr('config.json', '{"config": {}}')
+            archive.writestr(name, bytes(size))
+        content = self.path.read_bytes()
+        claimed = struct.pack('<I', 1000)
+        self.path.write_bytes(content.replace(struct.pack('<I', size), claimed))
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        self.assert_refused('is not a Keras file', elsewhere.VOCABULARY)
+        self.assertLess(tracemalloc.get_traced_memory()[1], size // 2)
+
+    @parameterized.parameters(zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+    def test_refuses_methods_that_unpack_without_a_limit(self, method):
+        self.save(elsewhere.build())
+        with zipfile.ZipFile(self.path, 'w', method) as archive:
+            archive.writestr('config.json', '{"config": {}}')
+        self.assert_refused('another method than deflate')
+
+    def test_refuses_arrays_behind_filters(self):
+        def change(layers):
+            values = layers['dense/vars/1'][...]
+            del layers['dense/vars/1']
+            layers.create_dataset('dense/vars/1', data=values, compression=9)
+
+        self.rewrite(weights=change)
+        self.assert_refused('dense/vars/1 is compressed')
+
+    def test_refuses_an_array_that_is_empty(self):
+        def change(layers):
+            del layers['dense/vars/1']
+            layers['dense/vars/1'] = h5py.Empty('float32')
+
+        self.rewrite(weights=change)
+        self.assert_refused('dense/vars/1 is empty')
 
     @parameterized.parameters('[]', '{', '{"config": 3}', '[' * 100_000)
     def test_refuses_settings_that_are_none(self, text):

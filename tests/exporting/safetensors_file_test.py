@@ -2,6 +2,7 @@ import json
 import pathlib
 import pickle
 import struct
+from unittest import mock
 
 import elsewhere
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from tfcharrnn import Vocabulary, exporting
+from tfcharrnn.exporting import layers
 
 safetensors_numpy = pytest.importorskip('safetensors.numpy')
 
@@ -103,6 +105,27 @@ class SafetensorsTest(tf.test.TestCase, parameterized.TestCase):
         self.assertAllEqual(len(ours), len(theirs))
         for one, other in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(one, other)
+
+    def test_settings_may_say_that_weights_are_tied(self):
+        model = elsewhere.build(embedding_dim=16, rnn_units=16, tied=True)
+        with mock.patch.object(layers, 'shared_config', lambda x: x.config):
+            self.save(model)
+        twin, _ = exporting.load(self.path)
+        ids = elsewhere.random_ids()
+        self.assertAllClose(
+            elsewhere.logits(twin, ids), elsewhere.logits(model, ids)
+        )
+
+    @parameterized.parameters('BF16', 'I16')
+    def test_names_a_type_that_it_cannot_read(self, kind):
+        halves = {k: v.astype(np.float16) for k, v in self.tensors().items()}
+        content = safetensors_numpy.save(halves)
+        (size,) = struct.unpack('<Q', content[:8])
+        text = content[8 : 8 + size].replace(b'"F16"', f'"{kind}"'.encode())
+        header = struct.pack('<Q', len(text)) + text
+        self.path.write_bytes(header + content[8 + size :])
+        with self.assertRaisesRegex(ValueError, f'{kind}.*F16, F32, F64'):
+            exporting.load(self.path, elsewhere.VOCABULARY)
 
     def test_a_vocabulary_of_lines_comes_back(self):
         vocabulary = elsewhere.VOCABULARY.with_lines(True)

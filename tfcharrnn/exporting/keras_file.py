@@ -104,7 +104,7 @@ def read(path: pathlib.Path, vocabulary: Any) -> tuple[Any, Vocabulary]:
             config = _read_config(archive)
             info = archive.getinfo(_WEIGHTS)
             _check_bytes(info.file_size, size)
-            content = io.BytesIO(archive.read(info))
+            content = io.BytesIO(_unpack(archive, info))
         return _read(content, info.file_size, vocabulary, config)
     except _DAMAGE as error:
         # The text of a `KeyError` is in quotes.
@@ -165,13 +165,27 @@ def _read_config(archive):
     info = archive.getinfo(_CONFIG)
     if info.file_size > _MAX_CONFIG:
         raise ValueError(f'its {_CONFIG} is larger than {_MAX_CONFIG} bytes')
-    config = json.loads(archive.read(info))
+    config = json.loads(_unpack(archive, info))
     inner = config.get('config') if isinstance(config, dict) else None
     if not isinstance(inner, dict):
         raise ValueError(f'its {_CONFIG} describes no model')
     if not isinstance(inner.get('layers'), list):
         return None  # A class of the user's own: its weights must do.
     return [_check_layer(layer) for layer in inner['layers']]
+
+
+def _unpack(archive, info):
+    """Returns a file in an archive, of which no more than its size is made.
+
+    `ZipFile.read` unpacks all that is there before it compares the sizes, and
+    so do the other methods, whatever the size.
+    """
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(
+            f'its {info.filename} is packed by another method than deflate'
+        )
+    with archive.open(info) as file:
+        return file.read(info.file_size)
 
 
 def _check_layer(layer):
@@ -225,6 +239,13 @@ def _groups(content, size):
             return
         if item.external or item.is_virtual or item.dtype.kind != 'f':
             raise ValueError(f'its array {name} is not of plain numbers')
+        if item.shape is None:
+            raise ValueError(f'its array {name} is empty')
+        # What a filter makes of a few bytes has no limit.
+        if item.id.get_create_plist().get_nfilters():
+            raise ValueError(
+                f'its array {name} is compressed, or has another filter of HDF5'
+            )
         total += item.nbytes
         _check_bytes(total, size)
         stored = Stored(tuple(item.shape), lambda: item[...])

@@ -137,7 +137,8 @@ def model_of(
     layers, vocabulary = _without_markers(_read(layers), vocabulary)
     sizes['vocab_size'] = len(vocabulary)
     try:
-        model = CharRNN(**{**(config or {}), **sizes})
+        # In a file, weights that were tied are there twice.
+        model = CharRNN(**{**(config or {}), **sizes, 'tied': False})
     except TypeError as error:
         raise ValueError(f'its settings do not fit: {error}.') from error
     _assign(model, layers)

@@ -35,6 +35,7 @@ from tfcharrnn.text.vocabulary import Vocabulary, from_json
 
 _WHAT = 'a safetensors file of a character model'
 _CELLS = {3: 'gru', 4: 'lstm', 1: 'vanilla'}
+_TYPES = 'F16', 'F32', 'F64'
 _GRU_ORDER = [1, 0, 2]
 # The tensors of a layer, in the order of `_from_torch`.
 _TENSORS = 'weight_ih', 'weight_hh', 'bias_ih', 'bias_hh'
@@ -199,7 +200,13 @@ def _transposed(tensor):
 
 
 def _stored(file, name):
-    shape = tuple(file.get_slice(name).get_shape())
+    tensor = file.get_slice(name)
+    shape = tuple(tensor.get_shape())
+    if tensor.get_dtype() not in _TYPES:
+        raise ValueError(
+            f'its {name} is of the type {tensor.get_dtype()}, but must be one '
+            f'of {", ".join(_TYPES)}.'
+        )
 
     def read():
         return np.asarray(file.get_tensor(name), np.float32)
