@@ -45,6 +45,11 @@ class CacheTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(self.num_made, 1)
         self.assertLen(self.files, 1)
 
+    def test_others_cannot_read_it(self):
+        cache.converted(self.model)
+        (path,) = self.files
+        self.assertEqual(path.parent.stat().st_mode & 0o077, 0)
+
     @parameterized.parameters(b'', b'short', b'x' * 40)
     def test_a_damaged_file_is_made_again(self, data):
         cache.converted(self.model)

@@ -219,6 +219,11 @@ class IdFileTest(parameterized.TestCase):
         self.load()
         self.assertEqual([x.exists() for x in partials], [False, True])
 
+    def test_others_cannot_read_it(self):
+        self.path.write_text(TEXT, 'utf-8')
+        self.load()
+        self.assertEqual(self.cache.stat().st_mode & 0o077, 0)
+
     def test_no_room_is_an_error_that_says_where(self):
         self.path.write_text(TEXT, 'utf-8')
         self.cache.parent.write_text('in the way')

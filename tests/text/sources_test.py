@@ -221,6 +221,19 @@ class LoadErrorTest(FilesTestCase):
         with self.assertRaisesRegex(ValueError, "'a.gz' is not a complete"):
             Corpus.load('a.gz')
 
+    def test_a_device_is_not_read(self):
+        for load in (Corpus.load, Corpus.load_lines):
+            with self.assertRaisesRegex(ValueError, "'/dev/zero' is a device"):
+                load('/dev/zero')
+
+    def test_a_compressed_file_that_becomes_too_large(self):
+        self.write('a.gz', 'to be ' * 1000)
+        with mock.patch.object(sources, '_SMALL', 1000):
+            for load in (Corpus.load, Corpus.load_lines):
+                with self.assertRaisesRegex(ValueError, "'a.gz' becomes more"):
+                    load('a.gz')
+        self.assertEqual(self.read('a.gz'), 'to be ' * 1000)
+
     @parameterized.parameters(None, 3, b'a.txt', [[None]], [[{'train': 'a'}]])
     def test_other_types(self, source):
         with self.assertRaisesRegex(TypeError, 'A source is'):

@@ -70,7 +70,8 @@ def load(path: pathlib.Path, make: Callable[[], bytes]) -> bytes:
         logging.info("'%s' is damaged: it is made again.", path)
     content = make()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        # What a user reads or trains is not for others.
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with files.replacing(path) as file:
             file.write(hashlib.sha256(content).digest())
             file.write(content)

@@ -108,7 +108,8 @@ def write(
     unseen = [collections.Counter() for _ in ends]
     written = hashlib.sha256()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        # What a user reads or trains is not for others.
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # First, so that a process killed below leaves no .json behind that
         # describes another .ids.
         path.with_suffix('.json').unlink(missing_ok=True)

@@ -27,6 +27,9 @@ from tfcharrnn import checks, files
 Source = str | os.PathLike | Sequence[str | os.PathLike]
 
 _TIMEOUT_SECONDS = 30
+# What a compressed file may become in memory: this, or so many times its size.
+_SMALL = 1 << 26  # bytes
+_MAX_EXPANSION = 32
 
 
 class NamedText(NamedTuple):
@@ -197,8 +200,22 @@ def _read_bytes(path: pathlib.Path) -> bytes:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), 'rb') as file:
             os.set_blocking(file.fileno(), True)
             return file.read()
+    if path.is_char_device() or path.is_block_device():
+        raise ValueError(
+            f"'{path}' is a device, whose text may never end. Pass a file, or "
+            "'-' for standard input."
+        )
     with opened(path) as file:
-        return file.read()
+        if not isinstance(file, gzip.GzipFile):
+            return file.read()
+        limit = max(_SMALL, _MAX_EXPANSION * path.stat().st_size)
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError(
+            f"'{path}' becomes more than {limit:,} bytes when it is "
+            'decompressed, which is much for its size. Decompress it first.'
+        )
+    return data
 
 
 @contextlib.contextmanager
