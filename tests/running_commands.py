@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import pathlib
 import random
+import re
 import resource
 import shutil
 import socket
@@ -23,6 +24,7 @@ import tempfile
 import threading
 import traceback
 import types
+from importlib import metadata
 from unittest import mock
 
 from absl.testing import flagsaver
@@ -110,6 +112,16 @@ def is_sentence(err: str) -> bool:
     return len(lines) == 1 and lines[0].startswith('Error: ')
 
 
+def without_logs(err: str) -> str:
+    """Leaves out what TensorFlow before 2.19 logs of XLA at any log level."""
+    number = tuple(map(int, metadata.version('tensorflow').split('.')[:2]))
+    if number >= (2, 19):
+        return err
+    logged = re.compile(r'I0000 00:00:|WARNING: All log messages before absl')
+    lines = err.splitlines(keepends=True)
+    return ''.join(x for x in lines if not logged.match(x))
+
+
 @functools.cache
 def _server():
     """Returns what starts processes in which TensorFlow is imported."""
@@ -176,7 +188,7 @@ class Process:
             reader.join(timeout)
         if self.returncode is None:
             raise TimeoutError('The process goes on and on.')
-        return self._texts['out'], self._texts['err']
+        return self._texts['out'], without_logs(self._texts['err'])
 
     def _read(self, name, connection):
         with os.fdopen(os.dup(connection.fileno()), 'rb') as file:

@@ -80,6 +80,12 @@ class FormatsTest(parameterized.TestCase):
             with self.assertRaisesRegex(ValueError, r"pip install 'tf.*\[ab\]"):
                 formats.package('onnx.helper', 'ab')
 
+    def test_a_package_that_does_not_fit_the_others_is_named(self):
+        (self.folder / 'too_new.py').write_text('import math; math.no_such')
+        self.enter_context(mock.patch('sys.path', [str(self.folder)]))
+        with self.assertRaisesRegex(ValueError, "too_new .*'no_such'.* older"):
+            formats.package('too_new', 'ab')
+
 
 if __name__ == '__main__':
     absltest.main()

@@ -243,7 +243,8 @@ def package(name: str, extra: str) -> Any:
         extra: The extra of this package that installs it.
 
     Raises:
-        ValueError: It is not installed; the error says what to type.
+        ValueError: It is not installed, or does not fit the other packages;
+            the error says what to type.
     """
     top = name.partition('.')[0]
     try:
@@ -253,6 +254,12 @@ def package(name: str, extra: str) -> Any:
         raise ValueError(
             f'The package {top} is not installed. Type '
             f"`pip install 'tfcharrnn[{extra}]'`."
+        ) from error
+    except Exception as error:  # Such as a name that another package lacks.
+        raise ValueError(
+            f'The package {top} cannot be imported: {error}. It is newer than '
+            'what TensorFlow works with here: install an older one, or a newer '
+            'TensorFlow.'
         ) from error
 
 
