@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
@@ -274,19 +275,21 @@ def leads_out(path: pathlib.Path, folder: str | os.PathLike) -> bool:
         return False
     try:
         root = pathlib.Path(folder).resolve()
-        return not path.resolve().is_relative_to(root)
-    except (OSError, RuntimeError):  # It leads to itself.
+        target = path.resolve()
+        # From Python 3.13 on, a link that leads to itself stays a link.
+        return target.is_symlink() or not target.is_relative_to(root)
+    except (OSError, RuntimeError):  # It leads to itself, before 3.13.
         return True
 
 
 def check_inside(folder: str | os.PathLike) -> None:
-    """Refuses a folder with links that lead out of it, or with pipes.
+    """Refuses a folder with links that lead out of it, pipes or devices.
 
     Args:
         folder: The folder; it may be missing.
 
     Raises:
-        ValueError: If there is such a link or pipe; the error names it.
+        ValueError: If there is one of these; the error names it.
     """
     root = pathlib.Path(folder).resolve()
     for path in root.rglob('*') if root.is_dir() else ():
@@ -295,7 +298,11 @@ def check_inside(folder: str | os.PathLike) -> None:
                 f"'{path}' is a link that leads out of '{folder}'. Replace it "
                 'by a copy of its target.'
             )
-        if path.exists() and not (path.is_file() or path.is_dir()):
+        try:
+            mode = path.stat().st_mode
+        except OSError:  # Gone by now, or a link to nothing.
+            continue
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             raise ValueError(
                 f"'{path}' is neither a file nor a folder, so reading it may "
                 'never end. Delete it.'

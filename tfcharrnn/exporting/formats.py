@@ -250,15 +250,15 @@ def package(name: str, extra: str) -> Any:
     try:
         importlib.import_module(top)
         return importlib.import_module(name)
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise ValueError(
             f'The package {top} is not installed. Type '
             f"`pip install 'tfcharrnn[{extra}]'`."
         ) from error
     except Exception as error:  # Such as a name that another package lacks.
         raise ValueError(
-            f'The package {top} cannot be imported: {error}. It is newer than '
-            'what TensorFlow works with here: install an older one, or a newer '
+            f'The package {top} cannot be imported: {error}. Its version may '
+            'not fit that of TensorFlow: install an older one, or a newer '
             'TensorFlow.'
         ) from error
 

@@ -175,10 +175,10 @@ def _read_config(archive):
 
 
 def _unpack(archive, info):
-    """Returns a file in an archive, of which no more than its size is made.
+    """Unpacks a file of an archive, up to the size that the archive claims.
 
-    `ZipFile.read` unpacks all that is there before it compares the sizes, and
-    so do the other methods, whatever the size.
+    `ZipFile.read` unpacks all of it before it compares the sizes. With bzip2
+    and LZMA, reading a part does so, too.
     """
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(

@@ -296,10 +296,11 @@ def read_settings(model_dir: str | os.PathLike) -> RunConfig:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, or a link leads out.
+        ValueError: If it is damaged, a link leads out, or there is a pipe.
     """
-    files.check_inside(model_dir)
     path = pathlib.Path(model_dir, RUN_FLAGS)
+    if path.exists():
+        files.check_inside(model_dir)
     with open(path, encoding='utf-8', errors='replace') as file:
         text = file.read(_MAX_FLAGS + 1)
     if len(text) > _MAX_FLAGS:

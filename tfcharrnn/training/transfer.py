@@ -129,11 +129,12 @@ def layer_settings(source: str | os.PathLike) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If there is no model.
-        ValueError: If its description is damaged.
+        ValueError: If its description is damaged, or a link leads out.
     """
     folder, _ = model_dirs.split(source)
+    path = model_dirs.description(folder)
     files.check_inside(folder)
-    config = model_dirs.read_config(model_dirs.description(folder))
+    config = model_dirs.read_config(path)
     names = {*fields.settings_of(ModelConfig)} - _NOT_LAYERS
     settings = {name: config[name] for name in names if name in config}
     if settings.get('embedding_dim', 0) is None:
