@@ -148,19 +148,18 @@ def _means(comparison):
 
 def _differences(comparison):
     control, metric = comparison.control, comparison.metric
-    columns = {'last': 'last', 'best': 'best', 'area': 'area'}
+    more = {'best': 'best', 'area': 'area'}
     if not comparison.is_even:
-        columns['matched'] = 'after as many characters'
-    rows = [['variant', *columns.values()]]
-    rows[0].insert(2, 'better in')
+        more['matched'] = 'after as many characters'
+    rows = [['variant', 'last', 'better in', *more.values()]]
     for name in comparison.curves:
         if name == control:
             continue
-        found = [comparison.difference(name, measure) for measure in columns]
-        rows.append([name, *map(_interval, found)])
-        last = found[0]
+        last, *others = (
+            comparison.difference(name, measure) for measure in ('last', *more)
+        )
         counts = f'{last.num_better} of {last.num_pairs}' if last else ''
-        rows[-1].insert(2, counts)
+        rows.append([name, _interval(last), counts, *map(_interval, others)])
     title = f'{metric}, difference from {control} and its 95 % interval'
     return Table(title, rows)
 
