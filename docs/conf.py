@@ -9,6 +9,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
+from sphinx.addnodes import pending_xref  # noqa: E402
+
 import tfcharrnn  # noqa: E402  (after the lines that it needs)
 
 project = 'tfcharrnn'
@@ -31,8 +33,8 @@ templates_path = []
 
 myst_enable_extensions = ['colon_fence', 'deflist']
 myst_heading_anchors = 3
-# Pages of examples/ link to files outside of docs/. The tests check links.
-suppress_warnings = ['myst.xref_missing']
+# Pages that show a file of examples/, by the name that links to it there.
+SHOWN = {'README': 'recipes', 'curricula': 'claims'}
 # The notebooks are stored with the outputs of a real run.
 nb_execution_mode = 'off'
 
@@ -82,8 +84,17 @@ def _draw_pictures(lines):
     lines[:] = drawn
 
 
+def _find_pages(doctree):
+    """Leads links to a file of examples/ to the page that shows it."""
+    for link in doctree.findall(pending_xref):
+        target = pathlib.Path(link['reftarget'])
+        if target.parent == ROOT / 'examples' and target.name in SHOWN:
+            link['reftarget'] = SHOWN[target.name]
+
+
 def setup(app):
-    """Draws the pictures before napoleon reads the sections."""
+    """Mends the links, and draws the pictures before napoleon reads."""
+    app.connect('doctree-read', lambda app, doctree: _find_pages(doctree))
     app.connect(
         'autodoc-process-docstring',
         lambda app, what, name, obj, options, lines: _draw_pictures(lines),

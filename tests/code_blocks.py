@@ -8,6 +8,7 @@ import re
 # What is large, and what stands for it in a test.
 TOY = {
     "load('python')": "load('shakespeare.txt')",
+    "'shakespeare'": "'shakespeare.txt'",
     'CharRNN(vocab_size=len(corpus.vocabulary))': (
         'CharRNN(len(corpus.vocabulary), embedding_dim=4, rnn_units=8)'
     ),

@@ -13,7 +13,7 @@ seeds or variants, it adds their runs. A run that fails leaves the others.
 All variants train on the same number of characters, whatever the length of
 their rows: --epochs is a budget in characters. (--steps is one in updates.)
 Lines that a curriculum draws count as lines of mean length; the table has the
-true numbers, and differences after as many characters.
+true numbers, and differences at equal characters.
 Runs of the same seed have the same initial weights and, where the variants
 allow it, the same data in the same order, so variants are compared with the
 first one seed by seed. Each interval is the 95 % interval of Student's t.

@@ -91,7 +91,7 @@ class ComparisonTest(parameterized.TestCase):
         self.assertAlmostEqual(plain[1], 5.0 - 0.8 * 2.0)
         difference = both.difference('short', 'matched')
         self.assertAlmostEqual(difference.mean, -1.4)
-        self.assertIn('after as many characters', tables.as_text(both))
+        self.assertIn('at equal characters', tables.as_text(both))
         self.assertIn('-1.4000', tables.as_text(both))
         self.assertNotIn('as many', tables.as_text(compare(**CLEAR)))
 

@@ -57,7 +57,7 @@ class Comparison:
             measure: One of `MEASURES`: the metric at the last evaluation; at
                 the best one; its mean over the characters that all runs were
                 measured on, which is the area under the curve; or the metric
-                after as many characters as the run with the fewest has read.
+                at the number of characters of the run that has read the fewest.
         """
         runs = self.curves[name]
         begin, end = self._range()

@@ -150,7 +150,7 @@ def _differences(comparison):
     control, metric = comparison.control, comparison.metric
     more = {'best': 'best', 'area': 'area'}
     if not comparison.is_even:
-        more['matched'] = 'after as many characters'
+        more['matched'] = 'at equal characters'
     rows = [['variant', 'last', 'better in', *more.values()]]
     for name in comparison.curves:
         if name == control:

@@ -52,7 +52,7 @@ class SelfPaced(Batches):
 
     The loss of a line is in nats per character, its end included. A sum would
     be small for every short line, whatever it says, as `rarity` is. The mean
-    favours long lines a little: the first characters are hard to guess.
+    favors long lines a little: the first characters are hard to guess.
 
     The price is a forward pass over all lines at each measurement, about a
     quarter of the time that it takes to train on them once. From the time of a

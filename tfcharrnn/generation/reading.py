@@ -105,7 +105,7 @@ def graph_of(function: Callable, *specs: Any) -> Callable:
 
     No length of a text and no value of an argument traces it again. (XLA
     compiles those parts of a model that are left to it, MinGRU and layer
-    normalisation, for each length of a prompt.)
+    normalization, for each length of a prompt.)
 
     >>> double = graph_of(lambda x: 2 * x, tf.TensorSpec([None]))
     >>> double(tf.constant([1.0, 2.0])).numpy()

@@ -96,7 +96,7 @@ def write(
 
     Args:
         path: From `path_of`.
-        digest: A hash of the text, by which `load` recognises it.
+        digest: A hash of the text, by which `load` recognizes it.
         texts: The text in pieces.
         vocabulary: A `Vocabulary` of characters.
         ends: Where each part ends, in characters of the text.

@@ -68,7 +68,7 @@ class LargeText:
             )
 
     def read(self, number: int) -> Iterator[str]:
-        """Yields the text, normalised.
+        """Yields the text, normalized.
 
         Args:
             number: Which reading this is, 1 or 2, for the progress report.
