@@ -95,13 +95,13 @@ def main() -> None:
         ngram=config.ngram,
         weights=config.weights,
     )
+    if isinstance(model, Mixture):
+        sys.stderr.write(f'{mixing.describe(model, config.model_dirs)}\n')
     if text is not None:
         _show(model, vocabulary, text)
         return
     bar = commands.ProgressBar('Reading and learning')
     metrics = measure_model(model, vocabulary, config, report=bar)
-    if isinstance(model, Mixture):
-        sys.stderr.write(f'{mixing.describe(model, config.model_dirs)}\n')
     # JSON has no infinity, such as the perplexity of a very bad model.
     finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
     print(json.dumps(finite))

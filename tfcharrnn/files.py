@@ -89,6 +89,8 @@ def replacing_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         OSError: The folder cannot be written; the error names it.
     """
     path = pathlib.Path(path)
+    if path.is_symlink():
+        path = path.resolve()  # The folder is replaced, the link stays.
     partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
     before = partial.with_suffix('.before')
     try:

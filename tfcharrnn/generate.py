@@ -131,22 +131,33 @@ def main() -> None:
         ngram=config.ngram,
         weights=config.weights,
     )
+    generator = Generator(model, vocabulary, precision=config.precision)
     if config.adapt_to is not None:
+        # What is wrong with the flags is said before the minutes of reading.
+        _write(generator, config, prompt, 1.0, seed, num_samples=1)
         bar = commands.ProgressBar(f'Learning from {config.adapt_to}')
         loss = adapting.adapt(
             model,
             vocabulary,
             config.adapt_to,
             model_dir=config.model_dirs[0],
+            checkpoint=config.checkpoint,
             report=bar,
         )
+        generator = Generator(model, vocabulary, precision=config.precision)
         sys.stderr.write(
             f"Learned from '{config.adapt_to}': {loss:.3f} nats per "
             f'{vocabulary.unit} as it was read.\n'
         )
-    generator = Generator(model, vocabulary, precision=config.precision)
     for temperature in config.temperature:
-        texts = _write(generator, config, prompt, temperature, seed)
+        texts = _write(
+            generator,
+            config,
+            prompt,
+            temperature,
+            seed,
+            num_samples=config.num_samples,
+        )
         for number, text in enumerate(texts, 1):
             if len(config.temperature) * config.num_samples > 1:
                 print(_heading(config, temperature, number))
@@ -163,7 +174,7 @@ def main() -> None:
         sys.stderr.write(f'To write this again: --seed={seed}\n')
 
 
-def _write(generator, config, prompt, temperature, seed):
+def _write(generator, config, prompt, temperature, seed, *, num_samples):
     """Returns texts, each as an iterable of its pieces."""
     keywords = {
         'temperature': temperature,
@@ -172,10 +183,10 @@ def _write(generator, config, prompt, temperature, seed):
         'stop': config.stop,
         'seed': seed,
     }
-    if config.num_samples == 1:
+    if num_samples == 1:
         return [generator.stream(prompt, config.length, **keywords)]
     texts = generator.generate(
-        prompt, config.length, num_samples=config.num_samples, **keywords
+        prompt, config.length, num_samples=num_samples, **keywords
     )
     return [[text] for text in texts]
 

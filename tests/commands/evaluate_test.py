@@ -201,7 +201,10 @@ class EvaluateTest(parameterized.TestCase):
 
     @parameterized.parameters(
         ('', 'run.flags.* is damaged: it does not name the text'),
-        ('--corpus=other.txt', "'other.txt', named by run.flags in 'bard', is"),
+        (
+            '--corpus=other.txt',
+            "'other.txt', as run.flags names and splits it, is",
+        ),
     )
     def test_run_flags_of_another_text_is_refused(self, content, message):
         path = pathlib.Path('bard/run.flags')

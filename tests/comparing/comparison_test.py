@@ -95,6 +95,17 @@ class ComparisonTest(parameterized.TestCase):
         self.assertIn('-1.4000', tables.as_text(both))
         self.assertNotIn('as many', tables.as_text(compare(**CLEAR)))
 
+    def test_runs_that_never_overlap_are_not_compared_in_between(self):
+        runs = {
+            'plain': {0: curve(3.0, 2.0)},
+            'late': {0: curve(1.0, chars=500)},
+        }
+        both = Comparison('valid_loss', runs)
+        self.assertIsNone(both.difference('late', 'area'))
+        self.assertIsNone(both.difference('late', 'matched'))
+        self.assertEqual(both.difference('late', 'last').mean, -1.0)
+        self.assertIn('late', tables.as_text(both) + tables.runs_as_csv(both))
+
     def test_speed_ups_are_geometric_means_of_the_pairs_that_reached_it(self):
         both = compare(target=1.15, **CLEAR)
         chars, seconds = both.slow_down('fast')
@@ -178,6 +189,26 @@ class FilesTest(parameterized.TestCase):
         text = tables.as_text(found)
         self.assertRegex(text, r'\nplain +1 of 3 ')
         self.assertIn('Missing: plain, seed 2', text)
+
+    def test_a_run_that_diverged_in_the_end_is_missing(self):
+        self.write_run('plain', 0, [3.0, None, 2.0])
+        self.write_run('plain', 1, [3.0, 1.0, None])
+        found = comparison.read(self.folder, ['plain'], [0, 1])
+        self.assertEqual(found.curves['plain'][0].values, [3.0, 2.0])
+        self.assertRegex(found.missing['plain', 1], 'diverged: .* at step 2')
+
+    @parameterized.parameters(
+        ('"num_chars": 100', '"num_chars": "x"'),
+        ('"chars_per_second": 50.0', '"chars_per_second": 0'),
+        ('"valid_loss": 2.0', '"valid_loss": "x"'),
+        ('{', '[' * 100_000),
+    )
+    def test_damage_is_told(self, old, new):
+        run = self.write_run('plain', 0, [3.0, 2.0])
+        text = (run / 'metrics.jsonl').read_text()
+        (run / 'metrics.jsonl').write_text(text.replace(old, new))
+        with self.assertRaisesRegex(ValueError, "metrics.jsonl' is damaged"):
+            curves.read(run, 'valid_loss')
 
     def test_nothing_at_all_is_an_error(self):
         with self.assertRaisesRegex(ValueError, 'nothing to compare. There is'):

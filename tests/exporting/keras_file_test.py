@@ -184,6 +184,27 @@ class KerasTest(tf.test.TestCase, parameterized.TestCase):
         twin, _ = exporting.load(self.path)
         self.assertEqual(twin.config, model.config)
 
+    def test_an_order_that_only_a_program_knows_is_refused(self):
+        class Tower(tf.keras.Model):
+            def __init__(self):
+                super().__init__()
+                self.embedding = tf.keras.layers.Embedding(3, 4)
+                self.lower = tf.keras.layers.GRU(4, return_sequences=True)
+                self.higher = tf.keras.layers.GRU(4, return_sequences=True)
+                self.head = tf.keras.layers.Dense(3)
+
+            def call(self, ids):
+                return self.head(self.higher(self.lower(self.embedding(ids))))
+
+        tower = Tower()
+        tower(tf.zeros([1, 1], tf.int32))
+        path = self.folder / 'tower.weights.h5'
+        tower.save_weights(path)
+        with self.assertRaisesRegex(
+            ValueError, 'named higher, .* and does not say'
+        ):
+            exporting.load(path, ['a', 'b', 'c'])
+
     def test_what_exists_beside_it_stays(self):
         beside = self.folder / 'model.vocabulary.json'
         beside.write_text('mine')

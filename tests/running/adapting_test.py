@@ -5,6 +5,7 @@ import tensorflow as tf
 from running_commands import finished, in_folder
 
 import tfcharrnn
+from tfcharrnn.running import texts
 from tfcharrnn.running.adapting import adapt
 
 
@@ -39,6 +40,23 @@ class AdaptTest(tf.test.TestCase):
         self.path.write_text('a')
         with self.assertRaisesRegex(ValueError, 'There are 1 characters'):
             adapt(model, vocabulary, str(self.path), model_dir='bard')
+
+    def test_another_text_in_the_place_of_the_run_s_is_told(self):
+        model, vocabulary = tfcharrnn.load_model('bard')
+        config = texts.settings('bard')
+        text = pathlib.Path(config.corpus).read_text()
+        self.addCleanup(pathlib.Path(config.corpus).write_text, text)
+        pathlib.Path(config.corpus).write_text(text[::-1])
+        with self.assertRaisesRegex(ValueError, "'bard' was trained on"):
+            adapt(model, vocabulary, str(self.path), model_dir='bard')
+
+    def test_lines_are_read_in_their_order(self):
+        corpus = tfcharrnn.Corpus.from_lines(['ccc', 'a', 'bb'], (1, 0, 0))
+        read = [
+            corpus.vocabulary.decode(batch.targets[batch.mask])
+            for batch in texts.segments(corpus, 'train', 64)
+        ]
+        self.assertEqual(read, ['ccc\n', 'a\n', 'bb\n'])
 
 
 if __name__ == '__main__':

@@ -82,6 +82,16 @@ class FitTest(tf.test.TestCase):
         self.assertAllClose(temperatures, [1.25, 1.0], atol=0.051)
         self.assertAllClose(weights, [1.0, 0.0], atol=0.01)
 
+    def test_models_that_are_sure_of_something_else_are_weighed_too(self):
+        wrong = [Constant([1e-30, 1e-30, 1.0]), Constant([1e-35, 1e-35, 1.0])]
+        for member in wrong:  # Beyond what float32 has: exp(-200) and less.
+            member._logits *= 3.0
+        weights, temperatures = mixing.fit(
+            wrong, batches(np.array([0.5, 0.5, 0.0])), [False, False]
+        )
+        self.assertAllClose(weights, [1.0, 0.0], atol=0.01)
+        self.assertEqual(temperatures, [1.0, 1.0])
+
 
 class LoadMixtureTest(tf.test.TestCase, parameterized.TestCase):
     @classmethod
@@ -179,7 +189,10 @@ class LoadMixtureTest(tf.test.TestCase, parameterized.TestCase):
 
     @parameterized.parameters(
         (['run0', 'letters'], "'letters' and 'run0' have different vocabul"),
-        (['run0', 'seen'], "'seen' was not trained on the text 'play.txt' as"),
+        (
+            ['run0', 'seen'],
+            "'play.txt', as .* not the one that the model in 'seen' was",
+        ),
         (['run0', 'none'], "'none' holds no trained model"),
     )
     def test_what_does_not_fit_is_one_sentence(self, runs, message):
@@ -196,6 +209,9 @@ class LoadMixtureTest(tf.test.TestCase, parameterized.TestCase):
         model, vocabulary = tfcharrnn.load_mixture(['lines'], ngram=4)
         text = tfcharrnn.Generator(model, vocabulary).generate('', 20, seed=0)
         self.assertNotIn('\n', text)
+        train('stream', corpus='lines.txt', steps=1)
+        with self.assertRaisesRegex(ValueError, 'only one is of lines'):
+            tfcharrnn.load_mixture(['lines', 'stream'], weights=[1, 1])
 
 
 class MembersTest(tf.test.TestCase):

@@ -105,6 +105,14 @@ class AdaptationTest(tf.test.TestCase, parameterized.TestCase):
         for variable, value in zip(mixture.variables, before, strict=True):
             self.assertAllEqual(variable, value)
 
+    def test_a_short_text_is_counted_to_its_end(self):
+        network = tfcharrnn.CharRNN(VOCAB, embedding_dim=3, rnn_units=4)
+        ngram = tfcharrnn.NGram(text(50_000), VOCAB, 3)
+        inner = tfcharrnn.Mixture([network, ngram])
+        mixture = tfcharrnn.Mixture([inner, network])
+        Adaptation(mixture, streams()).read(segments(new_text()))
+        self.assertEqual(ngram.num_counted, 50_000 + len(new_text()) - 1)
+
     def test_a_mixture_of_one_learns_as_its_member(self):
         members = [make_model(), make_model()]
         results = [

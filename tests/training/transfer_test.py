@@ -123,6 +123,7 @@ class TransferTest(parameterized.TestCase):
         trainer.averages.variables[0].assign(
             tf.ones_like(trainer.averages.variables[0])
         )
+        trainer.step_variable.assign(1)
         Checkpointer('averaged', trainer, THERE).save()
         here = make(THERE)
         init_from('averaged', here, THERE)
@@ -130,6 +131,15 @@ class TransferTest(parameterized.TestCase):
             here.trainable_variables[0],
             np.ones(here.trainable_variables[0].shape),
         )
+
+    def test_what_was_brought_along_is_there_before_the_first_step(self):
+        save(make(THERE), THERE)
+        model = make(THERE)
+        trainer = Trainer(model, tf.keras.optimizers.SGD(), average=0.9)
+        init_from('there', model, THERE)
+        Checkpointer('here', trainer, THERE).save()
+        saved, _ = tfcharrnn.load_model('here')
+        np.testing.assert_array_equal(saved.kernel, model.kernel)
 
     def test_precision_dropout_and_penalties_may_differ(self):
         save(make(THERE, dropout=0.5, compute_dtype='bfloat16'), THERE)

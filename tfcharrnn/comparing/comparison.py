@@ -58,13 +58,18 @@ class Comparison:
                 the best one; its mean over the characters that all runs were
                 measured on, which is the area under the curve; or the metric
                 at the number of characters of the run that has read the fewest.
+                The last two are empty if one run ends before another is first
+                measured.
         """
         runs = self.curves[name]
         begin, end = self._range()
-        if measure == 'area':
-            return {seed: run.area(begin, end) for seed, run in runs.items()}
-        if measure == 'matched':
-            return {seed: run.area(end, end) for seed, run in runs.items()}
+        if measure in ('area', 'matched'):
+            start = begin if measure == 'area' else end
+            return {
+                seed: run.area(start, end)
+                for seed, run in runs.items()
+                if begin <= end
+            }
         best = min if self.falls else max
         return {
             seed: run.values[-1] if measure == 'last' else best(run.values)
@@ -127,7 +132,7 @@ class Comparison:
         """Returns the characters between which all runs were measured."""
         runs = [run for each in self.curves.values() for run in each.values()]
         begin = max(run.num_chars[0] for run in runs)
-        return begin, max(begin, min(run.num_chars[-1] for run in runs))
+        return begin, min(run.num_chars[-1] for run in runs)
 
 
 def read(
@@ -153,8 +158,7 @@ def read(
         The comparison. A run whose metrics cannot be read is missing, too.
 
     Raises:
-        ValueError: If no run of a variant can be read; of the control or all,
-            the error says why.
+        ValueError: If no run at all can be read; it says why of one.
     """
     missing = dict(missing or {})
     found: dict[str, dict[int, Curve]] = {}
@@ -191,11 +195,12 @@ def conclusions(comparison: Comparison) -> list[str]:
     others = [name for name in comparison.curves if name != control]
     for name in others:
         lines.append(_conclude(name, control, comparison))
-    concluded = [comparison.difference(name, 'last') for name in others]
-    if len([x for x in concluded if x and x.interval]) > 2:
+    differences = [comparison.difference(name, 'last') for name in others]
+    num_intervals = len([x for x in differences if x and x.interval])
+    if num_intervals > 2:
         lines.append(
-            f'These are {len(others)} intervals of 95 % each: where no variant '
-            'differs, about one in twenty would still say so.'
+            f'These are {num_intervals} intervals of 95 % each: where no '
+            'variant differs, about one in twenty would still say so.'
         )
     if early := [
         name for name in comparison.curves if _is_early(name, comparison)

@@ -9,6 +9,14 @@ import pathlib
 import numpy as np
 
 METRICS = 'metrics.jsonl'
+# What a damaged line raises.
+_DAMAGE = (
+    ValueError,
+    KeyError,
+    TypeError,
+    ZeroDivisionError,
+    RecursionError,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,28 +101,37 @@ def read(model_dir: pathlib.Path, metric: str) -> Curve:
         metric: The metric.
 
     Raises:
-        ValueError: If the run has not measured it, or its file is missing or
-            damaged.
+        ValueError: If the run has not measured it, was not finite when it did
+            so for the last time, or its file is missing or damaged.
     """
     curve = Curve([], [], [], [])
-    num_chars, seconds = 0, 0.0
+    num_chars, seconds, diverged = 0, 0.0, None
     path = model_dir / METRICS
     try:
         for line in map(json.loads, path.read_text('utf-8').splitlines()):
             num_chars += line['num_chars']
             seconds += line['num_chars'] / line['chars_per_second']
-            if line.get(metric) is not None:
-                curve.steps.append(line['step'])
+            if metric not in line:
+                continue
+            # What is not finite is written as null.
+            diverged = line['step'] if line[metric] is None else None
+            if diverged is None:
+                curve.steps.append(int(line['step']))
                 curve.num_chars.append(num_chars)
                 curve.seconds.append(seconds)
-                curve.values.append(line[metric])
+                curve.values.append(0.0 + line[metric])
     except FileNotFoundError as error:
         raise ValueError(f"There is no '{path}'.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except _DAMAGE as error:
         raise ValueError(
             f"'{path}' is damaged: {error!r}. Delete '{model_dir}', and start "
             'the same command again.'
         ) from error
+    if diverged is not None:
+        raise ValueError(
+            f"The run in '{model_dir}' diverged: its {metric} at step "
+            f'{diverged} is not finite.'
+        )
     if not curve.values:
         raise ValueError(
             f"The run in '{model_dir}' has not measured {metric!r}. Give an "

@@ -40,13 +40,15 @@ def draw(comparison: Comparison, file: BinaryIO) -> None:
         figsize=(15 if several else 10, 4), layout='constrained'
     )
     by_chars, by_time, *rest = drawing.subplots(1, 3 if several else 2)
-    for name, runs in comparison.curves.items():
+    for number, (name, runs) in enumerate(comparison.curves.items()):
         if not runs:
             continue
+        color = f'C{number}'
         for axes, field in ((by_chars, 'num_chars'), (by_time, 'seconds')):
             x, mean, half = _band(list(runs.values()), field)
-            axes.plot(x, mean, label=name)
-            axes.fill_between(x, mean - half, mean + half, alpha=0.2)
+            axes.plot(x, mean, label=name, color=color)
+            low, high = mean - half, mean + half
+            axes.fill_between(x, low, high, alpha=0.2, color=color)
     if comparison.target is not None:
         for axes in by_chars, by_time:
             axes.axhline(comparison.target, color='gray', linestyle=':')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import pathlib
@@ -92,7 +93,9 @@ def machine() -> dict[str, str]:
         'tfcharrnn': __version__,
     }
     for name in _PACKAGES:
-        result[name] = importlib.metadata.version(name)
+        # Not those of another name, such as tensorflow-cpu.
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            result[name] = importlib.metadata.version(name)
     return result
 
 

@@ -115,7 +115,7 @@ def runs_as_csv(comparison: Comparison) -> str:
         values = [comparison.values(name, measure) for measure in MEASURES]
         reached = comparison.reached(name)
         for seed, run in runs.items():
-            rows.append([name, seed, *(each[seed] for each in values)])
+            rows.append([name, seed, *(each.get(seed, '') for each in values)])
             rows[-1] += [run.num_chars[-1], run.seconds[-1]]
             rows[-1] += [*reached.get(seed, ('', '')), '']
         for (other, seed), reason in sorted(comparison.missing.items()):

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -80,13 +81,16 @@ def write(
     with tempfile.TemporaryDirectory() as folder:
         made = pathlib.Path(folder, 'model.keras')
         twin.save(made)
-        # Both are complete before either one is replaced.
-        with files.replacing(out) as file, files.replacing(beside) as text:
+        named = pathlib.Path(folder, 'vocabulary.json')
+        vocabulary.save(named)
+        with files.replacing(out) as file:
             with open(made, 'rb') as source:
                 shutil.copyfileobj(source, file)
-            named = pathlib.Path(folder, 'vocabulary.json')
-            vocabulary.save(named)
-            text.write(named.read_bytes())
+            # A disk that is full says so before either file is replaced.
+            file.flush()
+            os.fsync(file.fileno())
+            with files.replacing(beside) as text:
+                text.write(named.read_bytes())
     return [out, beside]
 
 
@@ -217,8 +221,11 @@ def _read(file, size, vocabulary, classes):
     except OSError as error:
         raise ValueError('its HDF5 is damaged') from error
     with content:
-        weights = _find(_groups(content, size))
-        if classes is not None:
+        groups = _groups(content, size)
+        weights = _find(groups)
+        if classes is None:
+            _check_order(groups)
+        else:
             _check_classes(weights, classes)
         try:
             return shared.model_of(weights, vocabulary)
@@ -307,6 +314,17 @@ def _check_classes(weights, classes):
         raise ValueError(
             f'it lists the layers {", ".join(found)}, but has the weights of '
             f'{", ".join(expected)}'
+        )
+
+
+def _check_order(groups):
+    """Raises if only the program knows the order of the recurrent layers."""
+    names = [name for name, arrays in groups.items() if len(arrays) == 3]
+    if len({_order(name)[0] for name in names}) > 1:
+        raise ValueError(
+            f'it has recurrent layers named {", ".join(names)} and does not '
+            'say in which order they follow each other; save a Sequential or '
+            'functional model with these layers'
         )
 
 

@@ -133,10 +133,14 @@ def make_payload(
         **_payload(
             shown, start, vocabulary, name=name, curve=curve, corpus=corpus
         ),
-        'python': card.python(
-            name, checkpoint if checkpoint == 'best' else None
-        ),
+        'python': _python(model_dir, name, checkpoint),
     }
+
+
+def _python(model_dir, name, checkpoint):
+    if checkpoint not in ('latest', 'best'):
+        name = os.path.join(name, os.path.relpath(checkpoint, model_dir))
+    return card.python(name, checkpoint if checkpoint == 'best' else None)
 
 
 def render(payload: dict[str, Any], folder: pathlib.Path = PAGE) -> str:

@@ -71,7 +71,7 @@ class Mixture(tf.Module):
         self.vocab_size = sizes[0]
         self.members = list(members)
         weights = [1.0] * len(members) if weights is None else weights
-        if isinstance(temperatures, (int, float)):
+        if not np.ndim(temperatures):
             temperatures = [temperatures] * len(members)
         self.weights = _numbers('weights', weights, len(members), low=0.0)
         if not self.weights.sum() > 0.0:

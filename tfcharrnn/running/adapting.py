@@ -18,6 +18,7 @@ def adapt(
     source: str,
     *,
     model_dir: str | os.PathLike,
+    checkpoint: str | None = None,
     report: Callable[[float], None] | None = None,
 ) -> float:
     """Lets a model read a text and learn from it; see `Adaptation`.
@@ -32,6 +33,7 @@ def adapt(
             a warning.
         source: A text, as for `Corpus.load`, read as that of the run.
         model_dir: The run, whose text shows how large gradients are.
+        checkpoint: As for `load_model`.
         report: Called now and then with the share of the text that is read.
 
     Returns:
@@ -40,12 +42,12 @@ def adapt(
 
     Raises:
         OSError: A text cannot be read.
-        ValueError: The text is too short, or the settings are damaged.
+        ValueError: The text is too short, the settings are damaged, or the
+            text of the run is another one by now.
     """
     config = texts.settings(model_dir, source)
     corpus = Corpus.from_config(config, vocabulary=vocabulary)
     segments = texts.segments(corpus, 'train', SEGMENT)
-    adaptation = Adaptation(
-        model, texts.training_batches(model_dir, vocabulary)
-    )
+    training = texts.training_batches(model_dir, vocabulary, checkpoint)
+    adaptation = Adaptation(model, training)
     return adaptation.read(segments, report=report)['loss']

@@ -12,7 +12,6 @@ from tfcharrnn.running.measure_config import MeasureConfig
 from tfcharrnn.running.mixing import load_mixture
 from tfcharrnn.text import held_out
 from tfcharrnn.text.vocabulary import Vocabulary
-from tfcharrnn.training import model_dir as model_dirs
 from tfcharrnn.training.adaptation import SEGMENT, Adaptation, restored
 from tfcharrnn.training.evaluator import WINDOW, Evaluator
 from tfcharrnn.training.metrics import Metrics
@@ -112,13 +111,13 @@ def measure_model(
             'predict one from the other. Give another `split` or `corpus`.'
         )
     for run in () if corpus else settings.model_dirs:
-        record = model_dirs.load_record(run, settings.checkpoint)
-        if record.text not in (None, text.digest()):
-            raise ValueError(
-                f"The text '{text.source}', named by {model_dirs.RUN_FLAGS} in "
-                f"'{model_dir}', is not the one that the model in '{run}' was "
-                'trained on. Give a `corpus` to measure another.'
-            )
+        mend = 'Give a `corpus` to measure another.'
+        texts.check_same(text, run, settings.checkpoint, mend=mend)
+    training = None
+    if settings.dynamic:  # Its errors come before the minutes of reading.
+        training = texts.training_batches(
+            model_dir, vocabulary, settings.checkpoint
+        )
     evaluator = Evaluator(model)
     metrics = evaluator.evaluate(
         data.evaluation_batches(
@@ -133,11 +132,10 @@ def measure_model(
         # Each character once: what the mean over random windows tends to.
         windows = data.sequences(ids, WINDOW, batch_size=32, shuffle=True)
         metrics['window_loss'] = evaluator.evaluate(windows)['loss']
-    if settings.dynamic:
-        training = texts.training_batches(model_dir, vocabulary)
+    if training is not None:
+        segments = texts.segments(text, part, SEGMENT)
         with restored(model):
             adaptation = Adaptation(model, training)
-            segments = texts.segments(text, part, SEGMENT)
             dynamic = adaptation.read(segments, report=report)
         metrics['dynamic_loss'] = dynamic['loss']
     return metrics

@@ -77,17 +77,18 @@ def load_mixture(
     loaded = [model_dirs.load_model(run, checkpoint) for run in runs]
     members, vocabulary = [model for model, _ in loaded], loaded[0][1]
     for run, (_, other) in zip(runs, loaded, strict=True):
-        if other != vocabulary:
+        if (other, other.lines) != (vocabulary, vocabulary.lines):
             raise ValueError(
-                f"'{run}' and '{runs[0]}' have different vocabularies, so "
-                'their probabilities cannot be averaged. Mix models of one '
-                'text.'
+                f"'{run}' and '{runs[0]}' have different vocabularies, or only "
+                'one is of lines, so their probabilities cannot be averaged. '
+                'Mix models of one text.'
             )
     if len(members) == 1 and ngram is None:
         return members[0], vocabulary
     if ngram is None and weights is not None:
         return Mixture(members, weights), vocabulary
     corpus, rest = _training_text(runs, checkpoint, vocabulary)
+    temperatures: Any = 1.0
     if weights is None:
         was_seen = not len(rest)
         corpus, rest = _split(corpus, rest)
@@ -97,10 +98,8 @@ def load_mixture(
         # On a text that a model knows, it seems too careful, not too bold.
         tempered = [not was_seen] * len(members)
         tempered += [False] * (len(fitted) - len(members))
-        batches = _batches(rest[:_MAX_SLICE], vocabulary)
+        batches = _batches(rest, vocabulary)
         weights, temperatures = fit(fitted, batches, tempered)
-    else:
-        temperatures = [1.0] * len(weights)
     if ngram is not None:
         text = np.concatenate([rest, corpus.train[-_MAX_COUNTED:]])
         members.append(_count(text, vocabulary, ngram))
@@ -132,13 +131,14 @@ def fit(
     Returns:
         The weights and the temperatures [M].
     """
-    scores = _score(members, dataset)  # [M, G, N]
-    usual = int(np.argmin(abs(_TEMPERATURES - 1.0)))
+    grid = _TEMPERATURES if any(has_temperature) else np.ones(1)
+    scores = _score(members, dataset, grid)  # [M, G, N]
+    usual = int(np.argmin(abs(grid - 1.0)))
     best = (np.inf, [], [])
-    for i, temperature in enumerate(_TEMPERATURES):
+    for i, temperature in enumerate(grid):
         places = [i if has else usual for has in has_temperature]
-        chosen = np.exp([s[p] for s, p in zip(scores, places, strict=True)])
-        weights, loss = _weigh(chosen.astype(np.float64))
+        chosen = [s[p] for s, p in zip(scores, places, strict=True)]
+        weights, loss = _weigh(np.array(chosen, np.float64))
         if loss < best[0]:
             temperatures = [
                 float(temperature) if has else 1.0 for has in has_temperature
@@ -168,17 +168,12 @@ def describe(mixture: Mixture, runs: Sequence[str]) -> str:
 
 def _training_text(runs, checkpoint, vocabulary) -> tuple[Corpus, np.ndarray]:
     """Returns the corpus of the runs, and the start of its training part."""
-    config = texts.settings(runs[0])
+    other = 'give `weights`, and no `ngram`.'
+    config = texts.settings(runs[0], mend=f'To mix without it, {other}')
     corpus, rest = held_out.load(config, vocabulary=vocabulary)
     for run in runs:
-        record = model_dirs.load_record(run, checkpoint)
-        if record.text not in (None, corpus.digest()):
-            raise ValueError(
-                f"'{run}' was not trained on the text '{corpus.source}' as it "
-                f"is read and split by {model_dirs.RUN_FLAGS} in '{runs[0]}'. "
-                'Mix models of one text and split; or give `weights`, and no '
-                '`ngram`.'
-            )
+        mend = f'Mix models of one text and split; or {other}'
+        texts.check_same(corpus, run, checkpoint, mend=mend)
     return corpus, rest
 
 
@@ -191,7 +186,13 @@ def _split(corpus, rest):
         'which makes these too large. Train with `fit_fraction` (0.02, say), '
         'or give `weights`.'
     )
-    return held_out.hold_out(corpus, min(0.5, _SLICE / len(corpus.train)))
+    try:
+        return held_out.hold_out(corpus, min(0.5, _SLICE / len(corpus.train)))
+    except ValueError as error:
+        raise ValueError(
+            f"The text '{corpus.source}' is too short to fit weights on a part "
+            'of it. Give `weights`.'
+        ) from error
 
 
 def _count(ids, vocabulary, order):
@@ -206,13 +207,17 @@ def _count(ids, vocabulary, order):
 
 
 def _batches(ids, vocabulary):
+    few = ids[:_MAX_SLICE]
     if not vocabulary.lines:
-        return data.evaluation_streams(ids, _SEQ_LENGTH)
-    lines = [line for line in vocabulary.decode(ids).split('\n') if line]
+        return data.evaluation_streams(few, _SEQ_LENGTH)
+    lines = vocabulary.decode(few).split('\n')
+    if len(few) < len(ids):
+        lines = lines[:-1] or lines  # The last one may have been cut.
+    lines = [line for line in lines if line]
     return data.lines(lines, vocabulary, min(64, len(lines)), shuffle=False)
 
 
-def _score(members, dataset):
+def _score(members, dataset, temperatures):
     """Returns the log-probabilities of a text, [M, G, N], in nats."""
     state = tuple(m.initial_state(dataset.batch_size) for m in members)
     scores = []
@@ -230,7 +235,7 @@ def _score(members, dataset):
                         -tf.nn.sparse_softmax_cross_entropy_with_logits(
                             batch.targets, logits / temperature
                         )
-                        for temperature in _TEMPERATURES
+                        for temperature in temperatures
                     ]
                 )
             )
@@ -242,13 +247,16 @@ def _score(members, dataset):
     return np.concatenate(scores, axis=-1)
 
 
-def _weigh(probabilities):
-    """Returns the best weights [M] of probabilities [M, N], and their loss."""
-    count = len(probabilities)
+def _weigh(scores):
+    """Returns the best weights [M] of scores [M, N] in nats, and their loss."""
+    count = len(scores)
     weights, before = np.full(count, 1.0 / count), np.inf
+    # Relative to the best model's, since all may be too small for a number.
+    highest = scores.max(axis=0)
+    probabilities = np.exp(scores - highest)
     for _ in range(_MAX_ROUNDS):
         mixed = weights @ probabilities
-        loss = -np.log(mixed).mean()
+        loss = -(np.log(mixed) + highest).mean()
         if before - loss < 1e-7:
             break
         before = loss

@@ -87,7 +87,7 @@ class Adaptation:
         self.model = model
         mixture = model if isinstance(model, Mixture) else Mixture([model])
         self._mixture = mixture
-        self._ngrams = [m for m in mixture.members if isinstance(m, NGram)]
+        self._ngrams = _ngrams_in(mixture)
         # Of each network; n-grams have none.
         self._weights = [
             list(m.trainable_variables)
@@ -119,18 +119,17 @@ class Adaptation:
         for number, batch in enumerate(dataset, 1):
             pairs, state = self._learn(batch, state)
             sums.add(pairs)
-            unread.append(batch.targets[batch.mask].numpy())
-            self._count(unread)
+            if self._ngrams:
+                unread.append(batch.targets[batch.mask].numpy())
+                self._count(unread, is_last=number == len(dataset))
             if report is not None:
                 report(number / len(dataset))
         return sums.means()
 
-    def _count(self, unread):
+    def _count(self, unread, *, is_last):
         """Counts n-grams on, now and then, since it takes a while."""
         size = sum(map(len, unread))
-        if not self._ngrams:
-            unread.clear()
-        elif size >= self._ngrams[0].num_counted * _RECOUNT:
+        if is_last or size >= self._ngrams[0].num_counted * _RECOUNT:
             for ngram in self._ngrams:
                 ngram.count(np.concatenate(unread))
             unread.clear()
@@ -195,6 +194,14 @@ class Adaptation:
         gradients = tf.nest.map_structure(tf.convert_to_tensor, gradients)
         logits, state = self._mixture.mix(pairs)
         return logits, state, gradients
+
+
+def _ngrams_in(model):
+    """Returns the n-grams of a mixture, and of the mixtures in it."""
+    if isinstance(model, NGram):
+        return [model]
+    members = model.members if isinstance(model, Mixture) else ()
+    return [ngram for member in members for ngram in _ngrams_in(member)]
 
 
 @contextlib.contextmanager

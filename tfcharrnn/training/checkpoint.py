@@ -40,6 +40,7 @@ BEFORE = '-before'
 AVERAGES = 'averages'
 _NAME = re.compile(rf'ckpt-(\d{{1,18}})({BEFORE})?')
 _PROGRESS_KEY = 'progress/.ATTRIBUTES/py_state'
+_STEP_KEY = 'step/.ATTRIBUTES/VARIABLE_VALUE'
 _LIST = 'checkpoint'
 _MAX_LIST_CHARS = 1 << 20
 _new_list = tf.compat.v1.train.generate_checkpoint_state_proto
@@ -129,7 +130,9 @@ def load_weights(model: Any, path: str, expected: str) -> None:
         if document is not None:
             _check_digest(document, expected)
     names = reader.get_variable_to_shape_map()
-    if any(name.startswith(AVERAGES) for name in names):
+    # Before the first step, the averages are not yet of these weights.
+    begun = _STEP_KEY not in names or reader.get_tensor(_STEP_KEY) > 0
+    if begun and any(name.startswith(AVERAGES) for name in names):
         averages = {AVERAGES: list(model.trainable_variables)}
         read(tf.train.Checkpoint(**averages), path, partial=True)
 
