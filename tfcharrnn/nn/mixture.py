@@ -72,7 +72,7 @@ class Mixture(tf.Module):
         self.members = list(members)
         weights = [1.0] * len(members) if weights is None else weights
         if not np.ndim(temperatures):
-            temperatures = [temperatures] * len(members)
+            temperatures = np.full(len(members), temperatures)
         self.weights = _numbers('weights', weights, len(members), low=0.0)
         if not self.weights.sum() > 0.0:
             raise ValueError(
