@@ -101,6 +101,17 @@ class WriteTest(parameterized.TestCase):
         self.assertEqual(seen, ['old'])
         self.assert_holds('new')
 
+    def test_a_folder_is_replaced_where_a_link_leads_to(self):
+        there = self.directory / 'there'
+        there.mkdir()
+        link = self.directory / 'link'
+        link.symlink_to(there)
+        with files.replacing_folder(link) as folder:
+            files.write(folder / 'cat.txt', 'four legs')
+        self.assertTrue(link.is_symlink())
+        self.assertEqual(os.listdir(there), ['cat.txt'])
+        self.assertCountEqual(os.listdir(self.directory), ['link', 'there'])
+
     def test_a_directory_that_is_missing_is_an_error(self):
         with self.assertRaises(FileNotFoundError):
             files.write(self.directory / 'missing' / 'notes.txt', 'text')

@@ -203,6 +203,18 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(missing[0], 1)
         self.assertRegex(missing[2], r'\AError: .*none\.txt.*\n\Z')
 
+    @parameterized.parameters('--prompt=§', '--stop=§')
+    def test_a_wrong_flag_is_told_before_a_text_is_learned(self, flag):
+        folder, _ = running_commands.finished()
+        with (
+            running_commands.in_folder(folder),
+            mock.patch('tfcharrnn.running.adapting.adapt') as learn,
+        ):
+            text = f'--adapt_to={running_commands.CORPUS}'
+            status, _, err = run('--model_dir=bard', flag, text)
+        self.assertEqual((status, learn.called), (1, False))
+        self.assertRegex(err, r'\AError: .*§.*\n\Z')
+
     def test_auto_writes_with_int8_weights_and_says_so(self):
         status, text, err = self.run_here('--precision=auto')
         self.assertEqual((status, err), (0, 'Precision: int8.\n'))

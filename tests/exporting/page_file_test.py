@@ -91,6 +91,8 @@ class PageFileTest(parameterized.TestCase):
         text = pathlib.Path(running_commands.CORPUS).read_text()
         self.assertIn(document['sampleText'], text)
         self.assertNotEqual(document['sampleText'], '')
+        steps = page.make_payload('bard', checkpoint='bard/ckpt-10')
+        self.assertIn("from_checkpoint('bard/ckpt-10')", steps['python'])
 
     def read(self, path):
         elements = Elements(path.read_text('utf-8'))
