@@ -135,7 +135,7 @@ class FirstRunTest(TrainTest):
             'dropout_schedule',
             'sampling_probability',
         }
-        self.assertEqual(written, {*train.FLAGS} - {'verbosity'} - unset)
+        self.assertEqual(written, {*train.FLAGS} - {'verbosity', 'v'} - unset)
 
 
 class GoOnTest(TrainTest):
@@ -702,7 +702,7 @@ class HelpTest(unittest.TestCase):
         self.assertEqual(lines[1], '')
         self.assertIn('  python -m tfcharrnn.train --corpus=', lines[2])
         self.assertLessEqual(max(map(len, lines)), 80)
-        for name in {*train.FLAGS} - {'verbosity'}:
+        for name in {*train.FLAGS} - {'verbosity', 'v'}:
             self.assertRegex(out, rf'\n  --(\[no\])?{name} +\S')
 
     def test_needs_no_tensorflow(self):
